@@ -1,0 +1,1 @@
+"""Agents as exactly-once Kafka consumers."""

@@ -1,0 +1,61 @@
+"""Identifiers and hashes: task ids, partitions, slots."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from uuid import UUID
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,48}")
+NAME_RULE = "a lower-case letter, then up to 48 of a-z, 0-9 and '-'"
+
+
+def is_name(text: str) -> bool:
+    """Whether ``text`` may name an agent or pool: no dots or underscores, so none collide."""
+    return _NAME.fullmatch(text) is not None
+
+
+def task_id(now_micros: int) -> str:
+    """A UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, then 74 random bits."""
+    value = (now_micros // 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    value = value & ~(0x3 << 62) | (0x2 << 62)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def task_time_ms(task_id: str) -> int | None:
+    """The millisecond in a UUIDv7, or None if the id is not one."""
+    try:
+        value = UUID(task_id)
+    except ValueError:
+        return None
+    return value.int >> 80 if value.version == 7 else None
+
+
+def new_slot() -> str:
+    """A slot for one start of a process: 8 random hexadecimal digits."""
+    return secrets.token_hex(4)
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key: positive murmur2 modulo the count, as Kafka's Java client."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(data: bytes) -> int:
+    """32-bit murmur2 with Kafka's seed (Austin Appleby; seed from Kafka's Utils.murmur2)."""
+    length = len(data)
+    m = 0x5BD1E995
+    h = 0x9747B28C ^ length
+    whole = length - length % 4
+    for i in range(0, whole, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * m & 0xFFFFFFFF
+        k = (k ^ k >> 24) * m & 0xFFFFFFFF
+        h = h * m & 0xFFFFFFFF ^ k
+    rest = data[whole:]
+    if rest:
+        h = (h ^ int.from_bytes(rest, "little")) * m & 0xFFFFFFFF
+    h = (h ^ h >> 13) * m & 0xFFFFFFFF
+    return h ^ h >> 15
