@@ -1,0 +1,75 @@
+"""The broker in memory: what all clients of one log share."""
+
+from __future__ import annotations
+
+from streams.ports import Clock, Headers
+from streams.testing.memory.calls import Client, Faults
+from streams.testing.memory.groups import Group
+from streams.testing.memory.storage import Storage, StoredRecord
+from streams.testing.memory.transactions import TransactionalId
+
+
+class Broker:
+    """Topics, groups and transactional ids under one clock.
+
+    Time-outs are applied by :meth:`advance`, which every call begins with: there is no
+    background work.
+    """
+
+    def __init__(self, clock: Clock, session_s: float, transaction_s: float) -> None:
+        self.clock = clock
+        self.session_s = session_s
+        self.transaction_s = transaction_s
+        self.faults = Faults()
+        self.storage = Storage()
+        self.groups: dict[str, Group] = {}
+        self.transactional_ids: dict[str, TransactionalId] = {}
+        self.clients: dict[str, list[Client]] = {}
+
+    @property
+    def timestamp_ms(self) -> int:
+        return self.clock.now_micros() // 1000
+
+    def advance(self) -> float:
+        """Apply every time-out that is due; returns the time."""
+        now = self.clock.monotonic()
+        for known in self.transactional_ids.values():
+            if known.open is not None and now - known.open.started >= self.transaction_s:
+                known.epoch += 1
+                known.finish(commit=False, timestamp_ms=self.timestamp_ms)
+        for group in self.groups.values():
+            group.advance(now, self.session_s)
+        return now
+
+    def client(self, client_id: str) -> Client:
+        """A new client under an id; others of the same id stay as they are."""
+        client = Client(client_id)
+        alive = [known for known in self.clients.get(client_id, ()) if not known.dead]
+        self.clients[client_id] = [*alive, client]
+        return client
+
+    def group(self, name: str) -> Group:
+        return self.groups.setdefault(name, Group(name, self.storage))
+
+    def transactional_id(self, name: str) -> TransactionalId:
+        known = self.transactional_ids.get(name)
+        if known is None:
+            known = TransactionalId(name, producer_id=len(self.transactional_ids) + 1)
+            self.transactional_ids[name] = known
+        return known
+
+    def append(
+        self,
+        place: tuple[str, int],
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None,
+        transaction: TransactionalId | None = None,
+    ) -> StoredRecord:
+        """Append a record; LogError if topic, partition or size are refused."""
+        partition = self.storage.partition_for(*place, key, value, headers)
+        producer_id = None if transaction is None else transaction.producer_id
+        record = partition.append(key, value, headers, self.timestamp_ms, producer_id)
+        if transaction is not None:
+            transaction.add_record(partition, record, self.clock.monotonic())
+        return record

@@ -1,0 +1,35 @@
+"""Reading by assignment, without a group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streams.errors import LogError
+from streams.ports import Consumed, TopicPartition
+from streams.testing.memory.broker import Broker
+from streams.testing.memory.fetch import Fetcher
+
+
+class MemoryReader:
+    """Implements :class:`~streams.ports.Reader`; ``consume`` never waits."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._fetcher = Fetcher(broker.storage)
+
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read exactly these partitions, each from its offset; replaces what was assigned."""
+        self._fetcher.drop()
+        self._fetcher.add(offsets)
+
+    def consume(self, records_max: int, timeout_s: float) -> Consumed:
+        self._broker.advance()
+        args = (records_max, timeout_s)
+        try:
+            self._broker.faults.tell("reader", "consume", args, applied=False)
+        except LogError as error:
+            return Consumed((), [error])
+        return Consumed(*self._fetcher.fetch(records_max))
+
+    def close(self) -> None:
+        self._fetcher.drop()
