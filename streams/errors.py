@@ -6,9 +6,11 @@
     │   ├── InputInvalid           E0110    input does not fit the agent's type
     │   ├── InputTooLarge          E0111    input exceeds the topic's max.message.bytes
     │   ├── DeadlineTooLate        E0112    deadline beyond the topic's retention
+    │   ├── OutputInvalid          E0113    output does not fit the agent's type
     │   ├── SettingsInvalid        E0120    a setting is missing or makes no sense
     │   ├── LoadFailed             E0130    a file of agents cannot be loaded
-    │   └── ExtraMissing           E0140    an optional part is not installed
+    │   ├── ExtraMissing           E0140    an optional part is not installed
+    │   └── DataMissing            E0141    files of the package itself are missing
     ├── BrokerUnreachable          E0300    exit 3
     ├── NotFound                   exit 4
     │   ├── TopicMissing           E0401
@@ -25,6 +27,7 @@
     │   ├── TaskCancelled          E0602
     │   └── TaskExpired            E0603
     ├── RecordUndecodable          E0701    dead-letter: bytes that are no record of ours
+    │   └── SchemaUnknown          E0702    written with a schema that was not read yet
     ├── DataLost                   E0801    stop: offsets that no longer exist
     ├── MapUnreadable              E0802    stop: commit metadata that cannot be trusted
     ├── PoolStopped                E0803    stop: a pool's own topic is refused or missing
@@ -70,9 +73,13 @@ class UsageError(StreamsError):
 
 
 class DefinitionError(UsageError):
-    """An agent, dependency or policy is defined wrongly; says file, line and remedy."""
+    """An agent, dependency or policy is defined wrongly; ``where`` is its ``file:line``."""
 
     code = "E0100"
+
+    def __init__(self, message: str, *, hint: str = "", where: str = "") -> None:
+        super().__init__(f"{where}: {message}" if where else message, hint=hint)
+        self.where = where
 
 
 class InputInvalid(UsageError):
@@ -91,6 +98,12 @@ class DeadlineTooLate(UsageError):
     """A deadline that the topic's retention cannot keep."""
 
     code = "E0112"
+
+
+class OutputInvalid(UsageError):
+    """A handler's return value, or a result, that does not fit the agent's output type."""
+
+    code = "E0113"
 
 
 class SettingsInvalid(UsageError):
@@ -115,6 +128,12 @@ class ExtraMissing(UsageError):
             f"{needed_for} needs the extra '{extra}', which is not installed",
             hint=f"pip install 'agentstreams[{extra}]'",
         )
+
+
+class DataMissing(UsageError):
+    """Files that come with the package are not where they belong."""
+
+    code = "E0141"
 
 
 class BrokerUnreachable(StreamsError):
@@ -224,6 +243,19 @@ class RecordUndecodable(StreamsError):
 
     code = "E0701"
     verdict = "dead-letter"
+
+
+class SchemaUnknown(RecordUndecodable):
+    """A record whose writer's schema is not known; ``fingerprint`` is its key on ``schemas``."""
+
+    code = "E0702"
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__(
+            f"a record was written with the unknown schema {fingerprint}",
+            hint="the topic 'schemas' holds every writer's schema: read it to its end, try again",
+        )
+        self.fingerprint = fingerprint
 
 
 class DataLost(StreamsError):
