@@ -1,0 +1,19 @@
+"""What users' tests need: a real Kafka. Nothing is imported before it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streams.testing.kafka import Kafka
+
+__all__ = ["Kafka"]
+
+_HOMES = {"Kafka": "streams.testing.kafka"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
