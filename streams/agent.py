@@ -8,17 +8,17 @@ import types
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar, cast, get_type_hints, overload
+from typing import Any, TypeVar, cast, get_type_hints, overload
 
 from streams.address import Address, check_name
 from streams.context import Context, source_of
 from streams.errors import DefinitionError
 from streams.policies import Duration, Retry, seconds
+from streams.records import Ordering
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 Handler = Callable[[Context, In], Coroutine[Any, Any, Out]]
-Ordering = Literal["key", "none"]
 
 CONCURRENCY_MAX = 100_000
 _FIX = "write: async def {name}(ctx: Context, input: In) -> Out, with your own types"
