@@ -20,7 +20,8 @@
     │   ├── SlotInUse              E0501    two live owners of one slot
     │   ├── TopicDrift             E0502    a topic differs from its card
     │   ├── GroupActive            E0503    the group has members
-    │   └── TaskDuplicate          E0504    the caller's task id was used before
+    │   ├── TaskDuplicate          E0504    the caller's task id was used before
+    │   └── KafkaRunning           E0505    the embedded Kafka that runs is not what is asked for
     ├── WaitTimeout                E1240    exit 124
     ├── TaskNotSucceeded           exit 1   a task ended otherwise than succeeded
     │   ├── TaskFailed             E0601
@@ -200,6 +201,12 @@ class TaskDuplicate(Conflict):
     """The caller's task id was submitted before."""
 
     code = "E0504"
+
+
+class KafkaRunning(Conflict):
+    """An embedded Kafka runs, and what is asked needs another one or none."""
+
+    code = "E0505"
 
 
 class WaitTimeout(StreamsError):

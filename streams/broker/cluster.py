@@ -34,7 +34,7 @@ ANY_PORT = 0
 
 _START_TIMEOUT_S = 60
 _FORMAT_TIMEOUT_S = 60
-_STOP_GRACE_S = 15
+STOP_GRACE_S = 15
 _POLL_S = 0.05
 _START_TRIES = 3  # a free port may be taken by another before the broker listens
 _LOG_TAIL_LINES = 15
@@ -130,7 +130,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End all brokers cleanly, and with SIGKILL after 15 s."""
-        process.end(self.pids.values(), self._mark, grace_s=_STOP_GRACE_S)
+        process.end(self.pids.values(), self._mark, grace_s=STOP_GRACE_S)
         self.kill_all()
 
     def kill_all(self) -> None:

@@ -1,0 +1,98 @@
+"""The command line: ``streams NOUN VERB``, one file per noun, imported when it is called."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from streams.errors import StreamsError
+
+NOUNS: dict[str, tuple[str, str]] = {
+    "kafka": ("streams.cli.kafka:kafka", "A real Kafka on this machine, without Docker."),
+}
+"""Name -> (``module:command``, the line of ``--help``). Listing them imports none of them."""
+
+_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in ``NOUNS``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in NOUNS:
+            return None
+        module, _, attribute = NOUNS[cmd_name][0].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in NOUNS and (close := difflib.get_close_matches(args[0], NOUNS, 1)):
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{close[0]}'?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in NOUNS.items()])
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"streams {version('agentstreams')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Agents as exactly-once Kafka consumers."""
+
+
+def main() -> None:
+    """Run the command line and exit with the code its outcome stands for."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; a user's mistake is shown as ``error[…]`` and ``hint``, never a traceback.
+
+    Returns the exit code; exceptions that are nobody's mistake in using us pass through.
+    """
+    try:
+        outcome: Any = cli.main(arguments, prog_name="streams", standalone_mode=False)
+    except click.Abort:  # click's form of KeyboardInterrupt
+        return _INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except StreamsError as error:
+        show(error)
+        return error.exit_code
+    return outcome if isinstance(outcome, int) else 0
+
+
+def show(error: StreamsError) -> None:
+    """Print an error and its remedy on stderr."""
+    color = False if os.environ.get("NO_COLOR") else None
+    title = click.style(f"error[{error.code}]", fg="red", bold=True)
+    click.echo(f"{title}: {error.message}", err=True, color=color)
+    if error.hint:
+        title = click.style("hint", fg="cyan", bold=True)
+        click.echo(f"{title}: {error.hint}", err=True, color=color)
