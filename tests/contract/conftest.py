@@ -63,6 +63,10 @@ class Seen:
         self.records += consumed.records
         self.errors += consumed.errors
 
+    def moves(self) -> list[tuple[str, tuple[int, ...]]]:
+        """The rebalances that changed something."""
+        return [event for event in self.events if event[1]]
+
     def values(self) -> list[bytes | None]:
         return [record.value() for record in self.records]
 

@@ -124,11 +124,11 @@ def test_a_static_member_that_only_closes_keeps_its_partitions_for_its_return(
     topic = topic_factory(4)
     leaver, stays = member_factory(group, topic, "a"), member_factory(group, topic, "b")
     until(lambda: len(leaver.owned) == len(stays.owned) == 2, leaver.poll, stays.poll)
-    owned, events = set(leaver.owned), list(stays.events)
+    owned, moves = set(leaver.owned), stays.moves()
     leaver.consumer.close()
     returns = member_factory(group, topic, "a")
     until(lambda: returns.owned == owned, returns.poll, stays.poll)
-    assert stays.events == events
+    assert stays.moves() == moves
 
 
 def test_of_two_static_members_of_one_slot_the_older_is_told_fatal(

@@ -25,6 +25,7 @@ class Broker:
         self.groups: dict[str, Group] = {}
         self.transactional_ids: dict[str, TransactionalId] = {}
         self.clients: dict[str, list[Client]] = {}
+        self._advanced_at = -1.0
 
     @property
     def timestamp_ms(self) -> int:
@@ -33,6 +34,9 @@ class Broker:
     def advance(self) -> float:
         """Apply every time-out that is due; returns the time."""
         now = self.clock.monotonic()
+        if now == self._advanced_at:
+            return now
+        self._advanced_at = now
         for known in self.transactional_ids.values():
             if known.open is not None and now - known.open.started >= self.transaction_s:
                 known.epoch += 1

@@ -108,8 +108,9 @@ class Group:
                 self.leave(member, now)
         if self.rebalancing_since is not None and now - self.rebalancing_since >= JOIN_DELAY_S:
             for member in self.members.values():
-                if not member.pending and member.client.silent_since is None:
-                    member.joined = True
+                if not (member.joined or member.pending) and member.client.silent_since is None:
+                    # Its consumer has taken all it was given, so this is what it owns.
+                    member.owned, member.joined = member.assigned, True
             self._complete()
 
     def check_commit(self, identity: Identity) -> None:
