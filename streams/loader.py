@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator, Sequence
 from importlib.machinery import SourceFileLoader
@@ -116,12 +117,15 @@ def _explained(error: BaseException, file: Path) -> StreamsError:
 
 
 def _own_frames(trace: TracebackType | None, file: Path) -> Iterator[traceback.FrameSummary]:
-    """Frames from the file's first on, without this package's and those of no file."""
-    package = str(Path(__file__).parent)
+    """Frames of the file, and of what it calls outside of installed packages and Python."""
+    foreign = (*(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")), "<")
+    foreign += (str(Path(__file__).parent),)
     own = False
     for frame in traceback.extract_tb(trace):
-        own = own or frame.filename == str(file)
-        if own and not frame.filename.startswith((package, "<")):
+        # The demo's files are inside this package, so the file itself comes first.
+        is_file = frame.filename == str(file)
+        own = own or is_file
+        if is_file or (own and not frame.filename.startswith(foreign)):
             yield frame
 
 
