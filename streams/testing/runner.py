@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import isfinite
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from streams.ports import Clock, Stepper, Wait
+
+T = TypeVar("T")
 
 STEP_S = 0.01
 """Time from a ``None`` to the next step, and of one round of waiting inside a stepper."""
@@ -56,19 +58,16 @@ class LoopRunning:
         self._changed = asyncio.Event()
         self._stepping = False
         self._ended = False
-        self.error: Exception | None = None
-        """What ended it, if an exception did; ``join`` and ``wait`` raise it."""
+        self.error: BaseException | None = None
+        """What ended it, if an exception did."""
         self._task = asyncio.get_running_loop().create_task(self._drive(), name=name)
 
     def alive(self) -> bool:
         return not self._ended
 
     def join(self, timeout_s: float) -> bool:
-        """Drive the other steppers until this one ends; True if it did. Raises its error."""
-        ended = self._runner.wait_until(lambda: self._ended, timeout_s, lambda: None)
-        if self.error is not None:
-            raise self.error
-        return ended
+        """Drive the other steppers until this one ends; True if it did."""
+        return self._runner.wait_until(lambda: self._ended, timeout_s, lambda: None)
 
     async def wait(self) -> None:
         """Wait for its end. Raises its error."""
@@ -144,8 +143,13 @@ class LoopRunner:
 
     def __init__(self, time: SimulatedTime) -> None:
         self.time = time
-        self.frozen = False
+        self._going = asyncio.Event()
+        self._going.set()
         self._running: list[LoopRunning] = []
+
+    @property
+    def frozen(self) -> bool:
+        return not self._going.is_set()
 
     def signal(self) -> LoopSignal:
         return LoopSignal()
@@ -156,6 +160,12 @@ class LoopRunner:
         self._running = [other for other in self._running if other.alive()]
         self._running.append(running)
         return running
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run a function on the loop, after its other work; not while frozen."""
+        await asyncio.sleep(0)
+        await self._going.wait()
+        return function()
 
     def wait_until(
         self, condition: Callable[[], bool], timeout_s: float, tick: Callable[[], None]
@@ -181,11 +191,11 @@ class LoopRunner:
         return True
 
     def freeze(self) -> None:
-        """No stepper makes a step until :meth:`thaw`: the process is stopped."""
-        self.frozen = True
+        """No stepper makes a step and no ``call`` begins until :meth:`thaw`: a stopped process."""
+        self._going.clear()
 
     def thaw(self) -> None:
-        self.frozen = False
+        self._going.set()
         for running in self._running:
             running.look_again()
 
