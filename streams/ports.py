@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from streams.errors import LogError
 
 Headers = Sequence[tuple[str, bytes]]
 TopicPartition = tuple[str, int]
+T = TypeVar("T")
 
 
 class Record(Protocol):
@@ -304,7 +305,10 @@ where others may run, die or freeze (a simulation interleaves there); a thread j
 
 
 class Running(Protocol):
-    """A stepper under way."""
+    """A stepper under way; ``error`` is what ended it, if not its own end."""
+
+    @property
+    def error(self) -> BaseException | None: ...
 
     def alive(self) -> bool: ...
     def join(self, timeout_s: float) -> bool:
@@ -317,6 +321,10 @@ class Runner(Protocol):
 
     def signal(self) -> Signal: ...
     def spawn(self, name: str, stepper: Stepper) -> Running: ...
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run a blocking function without blocking the event loop."""
+        ...
+
     def wait_until(
         self, condition: Callable[[], bool], timeout_s: float, tick: Callable[[], None]
     ) -> bool:

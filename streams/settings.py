@@ -25,7 +25,7 @@ from streams.errors import SettingsInvalid
 
 FILE = "streams.toml"
 STATE = Path(".streams", "kafka.json")
-PREFIX_LENGTH_MAX = 100
+PREFIX_LENGTH_MAX = 60
 
 _KEYS = ("bootstrap", "prefix", "kafka")
 _ENV_KAFKA = "STREAMS_KAFKA_"

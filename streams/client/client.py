@@ -1,0 +1,429 @@
+"""``Client``: submit tasks, wait for results."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar, cast, overload
+
+from pydantic import JsonValue
+
+from streams.address import Address
+from streams.avro import encode
+from streams.catalog import Catalog
+from streams.client.deliver import Deliverer
+from streams.client.follow import Awaited, Follower
+from streams.client.lookup import find_task, submit_once
+from streams.client.schema import check_json
+from streams.clock import SystemClock
+from streams.errors import (
+    StreamsError,
+    TaskCancelled,
+    TaskExpired,
+    TaskFailed,
+    TaskNotSucceeded,
+    WaitTimeout,
+)
+from streams.ids import partition_of, task_time_ms
+from streams.ids import task_id as new_task_id
+from streams.policies import Duration, seconds
+from streams.ports import Clock, Log, Runner, Running
+from streams.records import AgentCard, Result, Task
+from streams.settings import Settings, resolve
+from streams.submission import new_task, outgoing, record_key, topic_card
+from streams.threads import ThreadRunner
+from streams.topics import Topics
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+OPEN_MAX = 10_000
+"""Tasks of a batch that were submitted and whose results were not taken yet."""
+
+
+class Handle(Generic[Out]):
+    """A submitted task, durable in the log; the client it came from must stay open."""
+
+    def __init__(
+        self, task_id: str, run_id: str, awaited: Awaited, parse: Callable[[bytes], Out]
+    ) -> None:
+        self.task_id = task_id
+        self.run_id = run_id
+        self._awaited = awaited
+        self._parse = parse
+
+    async def result(self, timeout: Duration | None = None) -> Out:
+        """The output. TaskFailed, TaskCancelled or TaskExpired if there is none; WaitTimeout."""
+        return output_of(await self.record(timeout))
+
+    async def record(self, timeout: Duration | None = None) -> Result[Out]:
+        """The terminal record, however the task ended; WaitTimeout after ``timeout`` seconds."""
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        try:
+            raw = await asyncio.wait_for(asyncio.shield(self._awaited.future), limit)
+        except TimeoutError:
+            raise WaitTimeout(
+                f"task {self.task_id} has no result after {limit:g} s",
+                hint="it goes on; is a worker running? `streams worker list`",
+            ) from None
+        return parsed(raw, self._parse)
+
+
+class Batch(Generic[Out]):
+    """The results of many tasks in the order in which they end; iterate it once."""
+
+    def __init__(
+        self,
+        run_id: str,
+        feed: AsyncIterator[tuple[Awaited, asyncio.Future[None]]],
+        parse: Callable[[bytes], Out],
+    ) -> None:
+        self.run_id = run_id
+        self.submitted = 0
+        self._parse = parse
+        self._feed = feed
+        self._queue: asyncio.Queue[Result[bytes] | BaseException] = asyncio.Queue()
+        self._open: dict[str, Awaited] = {}
+        self._room = asyncio.Event()
+        self._fed = False
+        self._feeder = asyncio.create_task(self._run())
+
+    async def __aiter__(self) -> AsyncIterator[Result[Out]]:
+        try:
+            while not self._fed or self._open or not self._queue.empty():
+                item = await self._queue.get()
+                if isinstance(item, _Fed):
+                    continue
+                if isinstance(item, BaseException):
+                    raise item
+                del self._open[item.task_id]
+                self._room.set()
+                yield parsed(item, self._parse)
+        finally:
+            self._feeder.cancel()
+
+    async def _run(self) -> None:
+        """Submit until the inputs are used up, at most OPEN_MAX ahead of who takes results."""
+        delivering: list[asyncio.Future[None]] = []
+        try:
+            async for awaited, confirmed in self._feed:
+                self._open[awaited.task_id] = awaited
+                awaited.future.add_done_callback(self._ended)
+                self.submitted += 1
+                delivering.append(confirmed)
+                if len(delivering) >= 1_000:
+                    await asyncio.gather(*delivering)
+                    delivering.clear()
+                while len(self._open) >= OPEN_MAX:
+                    self._room.clear()
+                    await self._room.wait()
+            await asyncio.gather(*delivering)
+            self._fed = True
+            self._queue.put_nowait(_Fed())
+        except Exception as error:
+            self._queue.put_nowait(error)
+
+    def _ended(self, future: asyncio.Future[Result[bytes]]) -> None:
+        if not future.cancelled():
+            self._queue.put_nowait(future.result())
+
+
+class _Fed(Exception):
+    """Wakes the iteration when all inputs are submitted."""
+
+
+class Client:
+    """Submits tasks to agents by their address, or by name with JSON.
+
+    ``async with Client() as client``. The broker is found as in ``streams.settings``. It needs
+    no right but to write to the agents' task topics and to read results and cards.
+    """
+
+    def __init__(
+        self,
+        *,
+        bootstrap: str | None = None,
+        prefix: str | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self._given = (bootstrap, prefix, settings)
+        self._parts: tuple[Log, Clock, Runner, Topics] | None = None
+
+    @classmethod
+    def over(cls, log: Log, clock: Clock, runner: Runner, topics: Topics) -> Self:
+        """A client on another log than Kafka, for tests."""
+        client = cls()
+        client._parts = (log, clock, runner, topics)
+        return client
+
+    async def __aenter__(self) -> Self:
+        log, clock, runner, topics = self._parts or await self._connect()
+        self._log, self._clock, self._runner, self._topics = log, clock, runner, topics
+        self.catalog = Catalog(log, topics, clock, runner)
+        self._deliverer = Deliverer(log, runner)
+        self._follower = Follower(log, self.catalog)
+        self._following = asyncio.Lock()
+        self._threads: list[Running] = [
+            runner.spawn("client-deliver", self._deliverer.run()),
+            runner.spawn("client-follow", self._follower.run()),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._deliverer.stop()
+        self._follower.stop()
+        for thread in self._threads:
+            await self._runner.call(lambda thread=thread: thread.join(10.0))
+
+    @overload
+    async def submit(
+        self,
+        agent: Address[In, Out],
+        input: In,
+        *,
+        key: str | None = None,
+        tenant: str = "",
+        task_id: str | None = None,
+        deadline: datetime | None = None,
+    ) -> Handle[Out]: ...
+
+    @overload
+    async def submit(
+        self,
+        agent: str,
+        input: JsonValue,
+        *,
+        key: str | None = None,
+        tenant: str = "",
+        task_id: str | None = None,
+        deadline: datetime | None = None,
+    ) -> Handle[JsonValue]: ...
+
+    async def submit(
+        self,
+        agent: Address[Any, Any] | str,
+        input: Any,
+        *,
+        key: str | None = None,
+        tenant: str = "",
+        task_id: str | None = None,
+        deadline: datetime | None = None,
+    ) -> Handle[Any]:
+        """Submit a task; when this returns the log has it.
+
+        Tasks with the same ``key`` run one after the other. With a ``task_id`` of the caller's
+        own, submitting the same task again (same id, key and input) returns a handle on the
+        first; a different input is TaskDuplicate. ``deadline`` defaults to one day from now.
+        Raises InputInvalid, InputTooLarge, DeadlineTooLate, AgentUnknown, BrokerUnreachable.
+        """
+        card, body, parse = await self._prepare(agent, input)
+        now = self._clock.now_micros()
+        task = new_task(
+            card,
+            body,
+            now,
+            task_id=task_id or new_task_id(now),
+            key=key,
+            tenant=tenant,
+            deadline=None if deadline is None else _micros(deadline),
+        )
+        if task_id is not None:
+            return await self._submit_once(card, task, parse)
+        awaited, confirmed = await self._produce(card, task)
+        await confirmed
+        return Handle(task.task_id, task.run_id, awaited, parse)
+
+    async def ask(
+        self,
+        agent: Address[In, Out],
+        input: In,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = 60,
+    ) -> Out:
+        """Submit and wait for the output; raises as ``submit`` and ``Handle.result`` do."""
+        handle = await self.submit(agent, input, key=key)
+        return await handle.result(timeout)
+
+    async def submit_many(
+        self,
+        agent: Address[In, Out],
+        inputs: Iterable[In] | AsyncIterable[In],
+        *,
+        key: Callable[[In], str] | None = None,
+        tenant: str = "",
+    ) -> Batch[Out]:
+        """Submit all inputs under one run, while their results are taken from the batch.
+
+        Submitting waits while OPEN_MAX tasks are open. An input that does not fit, or a record
+        that is refused, is raised by the iteration.
+        """
+        card = await self.catalog.card(agent.name)
+        run_id = new_task_id(self._clock.now_micros())
+
+        async def feed() -> AsyncIterator[tuple[Awaited, asyncio.Future[None]]]:
+            async for value in _each(inputs):
+                now = self._clock.now_micros()
+                task = new_task(
+                    card,
+                    agent.dump_input(value),
+                    now,
+                    task_id=new_task_id(now),
+                    run_id=run_id,
+                    key=None if key is None else key(value),
+                    tenant=tenant,
+                )
+                yield await self._produce(card, task)
+
+        return Batch(run_id, feed(), agent.parse_output)
+
+    async def handle(
+        self, agent: Address[In, Out], task_id: str, *, key: str | None = None
+    ) -> Handle[Out]:
+        """A handle on a task that was submitted before, by anyone.
+
+        ``key`` as it was submitted; without it every result partition is read. Reading begins
+        at the time in the id (a UUIDv7), or for another id at the beginning of the log.
+        """
+        card = await self.catalog.card(agent.name)
+        results = topic_card(card, "results")
+        partitions = list(range(results.partitions))
+        if key is not None:
+            partitions = [partition_of(key.encode(), results.partitions)]
+        since = task_time_ms(task_id)
+        admin = self._log.admin()
+        offsets = await self._runner.call(
+            lambda: admin.offsets_at(results.name, partitions, since or 0)
+        )
+        awaited = self._follower.await_result(task_id)
+        self._follower.rewind({(results.name, p): o for p, o in offsets.items()})
+        return Handle(task_id, task_id, awaited, agent.parse_output)
+
+    async def resubmit(self, task: Task) -> Handle[JsonValue]:
+        """Submit an ended task again, as a new one that names it in ``redrive_of``."""
+        card = await self.catalog.card(task.agent)
+        now = self._clock.now_micros()
+        again = new_task(
+            card,
+            task.input,
+            now,
+            task_id=new_task_id(now),
+            key=task.key,
+            tenant=task.tenant,
+            redrive_of=task.task_id,
+        )
+        awaited, confirmed = await self._produce(card, again)
+        await confirmed
+        return Handle(again.task_id, again.run_id, awaited, json.loads)
+
+    # -- inside ----------------------------------------------------------------------------
+
+    async def _connect(self) -> tuple[Log, Clock, Runner, Topics]:
+        from streams.kafka.log import KafkaLog
+
+        bootstrap, prefix, settings = self._given
+        settings = settings or resolve(bootstrap=bootstrap, prefix=prefix)
+        runner = ThreadRunner()
+        log = KafkaLog(settings.bootstrap, settings.kafka)
+        await runner.call(log.check)
+        return log, SystemClock(), runner, Topics(settings.prefix)
+
+    async def _prepare(
+        self, agent: Address[Any, Any] | str, input: Any
+    ) -> tuple[AgentCard, bytes, Callable[[bytes], Any]]:
+        if isinstance(agent, str):
+            card = await self.catalog.card(agent)
+            return card, check_json(card, input), json.loads
+        body = agent.dump_input(input)
+        return await self.catalog.card(agent.name), body, agent.parse_output
+
+    async def _produce(self, card: AgentCard, task: Task) -> tuple[Awaited, asyncio.Future[None]]:
+        topic, partition, key, value = outgoing(card, task, encode(task))
+        results = topic_card(card, "results").name
+        if not self._follower.follows(results, partition):
+            await self._follow(card)
+        awaited = self._follower.await_result(task.task_id)
+        return awaited, await self._deliverer.produce(topic, partition, key, value)
+
+    async def _follow(self, card: AgentCard) -> None:
+        """Follow the agent's results from their ends as of now, before anything is produced."""
+        results = topic_card(card, "results")
+        admin = self._log.admin()
+        async with self._following:
+            partitions = [
+                p for p in range(results.partitions) if not self._follower.follows(results.name, p)
+            ]
+            if partitions:
+                bounds = await self._runner.call(lambda: admin.bounds(results.name, partitions))
+                self._follower.follow({(results.name, p): b.end for p, b in bounds.items()})
+
+    async def _submit_once(
+        self, card: AgentCard, task: Task, parse: Callable[[bytes], Any]
+    ) -> Handle[Any]:
+        awaited = self._follower.await_result(task.task_id)
+        results = topic_card(card, "results").name
+        topic, partition, key, value = outgoing(card, task, encode(task))
+        if not self._follower.follows(results, partition):
+            await self._follow(card)
+        log, clock, group = self._log, self._clock, self._topics.group(card.pool)
+        found = await self._runner.call(
+            lambda: submit_once(log, clock, group, task, (topic, partition, key, value))
+        )
+        if found is not None:
+            admin, since = log.admin(), found.submitted_at // 1000 - 60_000
+            offsets = await self._runner.call(
+                lambda: admin.offsets_at(results, [partition], max(0, since))
+            )
+            self._follower.rewind({(results, p): o for p, o in offsets.items()})
+        return Handle(task.task_id, (found or task).run_id, awaited, parse)
+
+
+def output_of(result: Result[Out]) -> Out:
+    """The output of a succeeded result; raises what fits any other."""
+    if result.status == "succeeded":
+        return cast(Out, result.output)
+    kinds: dict[str, type[TaskNotSucceeded]] = {
+        "cancelled": TaskCancelled,
+        "expired": TaskExpired,
+    }
+    kind = kinds.get(result.status, TaskFailed)
+    error = result.error
+    said = f": {error.type}: {error.message}" if error is not None else ""
+    frames = "".join(f"\n  {frame}" for frame in (error.frames if error else ()))
+    raise kind(
+        f"task {result.task_id} of '{result.agent}' {result.status} ({result.reason}){said}{frames}",
+        record=result,
+        hint=error.hint if error is not None else "",
+    )
+
+
+def parsed(raw: Result[bytes], parse: Callable[[bytes], Out]) -> Result[Out]:
+    """The same record with its output read."""
+    return cast(
+        "Result[Out]",
+        replace(raw, output=None if raw.output is None else parse(raw.output)),  # type: ignore[type-var]
+    )
+
+
+def _micros(moment: datetime) -> int:
+    if moment.tzinfo is None:
+        raise StreamsError(
+            f"deadline {moment.isoformat()} has no time zone",
+            hint="for example datetime.now(UTC) + timedelta(hours=1)",
+        )
+    return round(moment.timestamp() * 1e6)
+
+
+async def _each(inputs: Iterable[In] | AsyncIterable[In]) -> AsyncIterator[In]:
+    if isinstance(inputs, AsyncIterable):
+        async for value in inputs:
+            yield value
+    else:
+        for value in inputs:
+            yield value
+
+
+__all__ = ["Batch", "Client", "Handle", "find_task", "output_of", "record_key"]

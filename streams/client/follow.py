@@ -1,0 +1,114 @@
+"""Follows result partitions for one client: one reader, without a group."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable
+from weakref import WeakValueDictionary
+
+from streams.avro import SchemaUnknown, decode
+from streams.catalog import Catalog
+from streams.errors import RecordUndecodable
+from streams.ports import Log, Reader, Record, Stepper, TopicPartition
+from streams.records import Result
+
+log = logging.getLogger("streams.client")
+
+POLL_S = 0.05
+BATCH_MAX = 2_000
+
+
+class Awaited:
+    """Someone waits for the result of one task; dropped when nobody holds it any more."""
+
+    __slots__ = ("__weakref__", "future", "task_id")
+
+    def __init__(self, task_id: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.task_id = task_id
+        self.future: asyncio.Future[Result[bytes]] = loop.create_future()
+
+
+class Follower:
+    """Resolves what is awaited, as the results come in. ``run`` is its stepper."""
+
+    def __init__(self, source: Log, catalog: Catalog) -> None:
+        self._reader: Reader = source.reader()
+        self._catalog = catalog
+        self._loop = asyncio.get_running_loop()
+        self._awaited: WeakValueDictionary[str, Awaited] = WeakValueDictionary()
+        self._lock = threading.Lock()
+        self._wanted: dict[TopicPartition, int] = {}
+        self._assigned: dict[TopicPartition, int] = {}
+        self._stopping = False
+
+    def follows(self, topic: str, partition: int) -> bool:
+        """Whether results of this partition are read already."""
+        return (topic, partition) in self._wanted
+
+    def follow(self, offsets: dict[TopicPartition, int]) -> None:
+        """Read these partitions too, each from its offset."""
+        with self._lock:
+            for where, offset in offsets.items():
+                self._wanted.setdefault(where, offset)
+
+    def rewind(self, offsets: dict[TopicPartition, int]) -> None:
+        """Read these partitions again from an earlier offset."""
+        with self._lock:
+            for where, offset in offsets.items():
+                self._wanted[where] = min(offset, self._wanted.get(where, offset))
+
+    def await_result(self, task_id: str) -> Awaited:
+        """Register for the result of a task; call it before the task is produced."""
+        awaited = self._awaited.get(task_id)
+        if awaited is None:
+            awaited = self._awaited[task_id] = Awaited(task_id, self._loop)
+        return awaited
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def run(self) -> Stepper:
+        """Read until stopped."""
+        try:
+            while not self._stopping:
+                self._assign()
+                consumed = self._reader.consume(BATCH_MAX, POLL_S)
+                for error in consumed.errors:
+                    log.info("following results: %s", error)
+                found = self._results(consumed.records)
+                if found:
+                    self._loop.call_soon_threadsafe(self._resolve, found)
+                yield None
+        finally:
+            self._reader.close()
+
+    def _assign(self) -> None:
+        with self._lock:
+            wanted = dict(self._wanted)
+        if wanted != self._assigned:
+            self._reader.assign(wanted)
+            self._assigned = wanted
+
+    def _results(self, records: Iterable[Record]) -> list[Result[bytes]]:
+        found: list[Result[bytes]] = []
+        for record in records:
+            value = record.value() or b""
+            try:
+                found.append(decode(value, Result))
+            except SchemaUnknown:
+                self._catalog.learn_schemas()
+                try:
+                    found.append(decode(value, Result))
+                except RecordUndecodable as error:
+                    log.warning("a result cannot be read: %s", error)
+            except RecordUndecodable as error:
+                log.warning("a result cannot be read: %s", error)
+        return found
+
+    def _resolve(self, results: list[Result[bytes]]) -> None:
+        for result in results:
+            awaited = self._awaited.get(result.task_id)
+            if awaited is not None and not awaited.future.done():
+                awaited.future.set_result(result)

@@ -1,0 +1,67 @@
+"""Tasks under a caller's own id: submitted once, however often the call is repeated."""
+
+from __future__ import annotations
+
+from streams.avro import decode
+from streams.catalog import read_all
+from streams.errors import BrokerUnreachable, LogError, RecordUndecodable, TaskDuplicate
+from streams.ports import Clock, Log
+from streams.records import Task
+
+TRIES_MAX = 5
+CALL_TIMEOUT_S = 10.0
+
+
+def find_task(
+    log: Log, clock: Clock, topic: str, partition: int, key: bytes, task_id: str
+) -> Task | None:
+    """The task with this id in its partition, or None; reads the partition, comparing keys."""
+    for record in read_all(log, topic, [partition], clock):
+        if record.key() != key:
+            continue
+        try:
+            task = decode(record.value() or b"", Task)
+        except RecordUndecodable:
+            continue
+        if task.task_id == task_id:
+            return task
+    return None
+
+
+def submit_once(
+    log: Log,
+    clock: Clock,
+    group: str,
+    task: Task,
+    record: tuple[str, int, bytes, bytes],
+) -> Task | None:
+    """Write the task unless its id is in the log; returns the earlier task if there is one.
+
+    Exact also for callers at the same time: the id is a transactional id, so of two callers
+    one is fenced, looks again, and finds the other's task. Blocks. TaskDuplicate if the
+    earlier task has another input.
+    """
+    topic, partition, key, value = record
+    for _ in range(TRIES_MAX):
+        producer = log.transactional_producer(f"{group}.submit.{task.task_id}", group=group)
+        try:
+            producer.init(CALL_TIMEOUT_S)
+            earlier = find_task(log, clock, topic, partition, key, task.task_id)
+            if earlier is not None:
+                if earlier.input != task.input:
+                    raise TaskDuplicate(
+                        f"task id '{task.task_id}' was used before with another input",
+                        hint="an id names one piece of work; choose another for new work",
+                    )
+                return earlier
+            producer.begin()
+            producer.produce(topic, partition, key, value)
+            producer.commit(CALL_TIMEOUT_S)
+        except LogError as error:
+            # Fenced or unknown: look again, now as the newest owner of the id.
+            last = error
+        else:
+            return None
+        finally:
+            producer.destroy()
+    raise BrokerUnreachable(f"task '{task.task_id}' could not be written: {last}")  # pyright: ignore[reportPossiblyUnboundVariable]

@@ -1,0 +1,1 @@
+"""Decisions without I/O: no clock, randomness, threads or client in here."""

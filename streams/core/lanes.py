@@ -1,0 +1,171 @@
+"""Lanes: the order of tasks inside a worker.
+
+A lane is the queue of one key in one possession of a partition: its tasks run one after the
+other. Tasks without a key, or of an agent without order, have no lane and may run at once.
+Empty lanes are dropped, else every key ever seen would stay in memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Generic, Protocol, TypeVar
+
+
+class Item(Protocol):
+    """What can be queued: ``lane`` is its key or None; ``lanes`` the possession's lanes."""
+
+    @property
+    def lane(self) -> bytes | None: ...
+    @property
+    def lanes(self) -> Lanes: ...
+    @property
+    def alone(self) -> bool:
+        """In quarantine: it may have killed its worker, so nothing runs beside it."""
+        ...
+
+
+T = TypeVar("T", bound=Item)
+
+
+class Lanes:
+    """The lanes of one possession of a partition; thrown away whole when it ends."""
+
+    __slots__ = ("ended", "waiting")
+
+    def __init__(self) -> None:
+        # A key that is present has a task under way; the deque holds those behind it.
+        self.waiting: dict[bytes, deque[Any] | None] = {}
+        self.ended = False
+
+
+class Gate:
+    """Shared by all schedulers of a process, so that a task in quarantine runs alone in it.
+
+    After each such task others may start again, as many as its scheduler's concurrency: a
+    quarantine slows a worker down, it does not stop it.
+    """
+
+    __slots__ = ("allowance", "alone", "running", "waiting")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.alone = False
+        """One in quarantine is running."""
+        self.waiting = 0
+        """Those in quarantine that could run."""
+        self.allowance = 0
+        """How many others may start before the next one in quarantine."""
+
+
+class Scheduler(Generic[T]):
+    """Which task may run next: at most ``concurrency`` at once, in order per lane."""
+
+    def __init__(self, concurrency: int, gate: Gate) -> None:
+        self.concurrency = concurrency
+        self.running = 0
+        self.queued = 0
+        """Tasks admitted and not running, those waiting for a retry included."""
+        self._gate = gate
+        self._ready: deque[T] = deque()
+        self._alone: deque[T] = deque()
+
+    def add(self, item: T) -> None:
+        """Admit a task, behind those of its lane."""
+        self.queued += 1
+        lane = item.lane
+        if lane is not None:
+            waiting = item.lanes.waiting
+            if lane in waiting:
+                behind = waiting[lane]
+                if behind is None:
+                    behind = waiting[lane] = deque()
+                behind.append(item)
+                return
+            waiting[lane] = None
+        self._make_ready(item)
+
+    def take(self) -> T | None:
+        """A task to start now, or None; the caller must end it with ``finish`` or ``suspend``."""
+        gate = self._gate
+        if gate.alone:
+            return None
+        if gate.waiting and (gate.allowance <= 0 or not self._ready):
+            return self._take_alone()
+        while self._ready and self.running < self.concurrency:
+            item = self._ready.popleft()
+            self.queued -= 1
+            if not item.lanes.ended:
+                self.running += 1
+                gate.running += 1
+                gate.allowance -= 1
+                return item
+        return None
+
+    def finish(self, item: T) -> None:
+        """A task that was taken is over: its slot is free and its lane moves on."""
+        self._give_back(item)
+        lane = item.lane
+        if lane is None:
+            return
+        waiting = item.lanes.waiting
+        behind = waiting.get(lane)
+        if behind:
+            self._make_ready(behind.popleft())
+        else:
+            waiting.pop(lane, None)
+
+    def suspend(self, item: T) -> None:
+        """A taken task waits (for its retry): the slot is free, the lane stays blocked."""
+        self._give_back(item)
+        self.queued += 1
+
+    def resume(self, item: T) -> None:
+        """A suspended task may run again, before newer ones; unless its possession is over."""
+        if item.lanes.ended:
+            self.queued -= 1
+        elif item.alone:
+            self._make_ready(item)
+        else:
+            self._ready.appendleft(item)
+
+    def end(self, lanes: Lanes) -> None:
+        """A possession is over: what it queued will not run."""
+        lanes.ended = True
+        self.queued -= sum(len(behind) for behind in lanes.waiting.values() if behind)
+        lanes.waiting.clear()
+        kept = deque(item for item in self._alone if item.lanes is not lanes)
+        gone = len(self._alone) - len(kept)
+        self._alone = kept
+        self._gate.waiting -= gone
+        self.queued -= gone
+
+    @property
+    def quarantined(self) -> int:
+        """Tasks that wait to run alone."""
+        return len(self._alone)
+
+    def _make_ready(self, item: T) -> None:
+        if item.alone:
+            self._alone.append(item)
+            self._gate.waiting += 1
+        else:
+            self._ready.append(item)
+
+    def _take_alone(self) -> T | None:
+        gate = self._gate
+        if gate.running or not self._alone:
+            return None
+        item = self._alone.popleft()
+        gate.waiting -= 1
+        self.queued -= 1
+        self.running += 1
+        gate.running += 1
+        gate.alone = True
+        return item
+
+    def _give_back(self, item: T) -> None:
+        self.running -= 1
+        self._gate.running -= 1
+        if item.alone:
+            self._gate.alone = False
+            self._gate.allowance = self.concurrency

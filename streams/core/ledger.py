@@ -1,0 +1,263 @@
+"""The ledger of one pool: what it possesses, what is finished, what goes into a transaction.
+
+Ownership is a value: the thread at the consumer publishes one immutable snapshot of
+{partition → epoch} with the group membership of the same moment. A transaction uses a
+snapshot only for outboxes whose partition is in it *with the same epoch*: a broker checks
+that a committer is a member, not that it owns the partition, so a worker that lost a
+partition and rejoined could otherwise overwrite the live owner's offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from streams.core.lanes import Lanes
+from streams.core.offsets import CompletionMap, Progress
+from streams.core.outbox import Outbox
+from streams.ports import Committed, Membership
+
+NOT_A_MEMBER = Membership(None, -1, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """What a worker owned at one moment, with the membership of that moment."""
+
+    partitions: Mapping[int, int] = field(default_factory=dict[int, int])
+    membership: Membership = NOT_A_MEMBER
+
+
+@dataclass(slots=True, eq=False)
+class Possession:
+    """One uninterrupted possession of a partition; once ended it never comes back."""
+
+    partition: int
+    epoch: int
+    progress: Progress
+    deaths: int = 0
+    suspects_below: int = 0
+    running: tuple[int, int] | None = None
+    """In quarantine: the offset that runs alone and its count, to be committed first."""
+    lanes: Lanes = field(default_factory=Lanes)
+    box: list[Outbox] = field(default_factory=list[Outbox])
+    """Finished, not committed; in the order in which they finished."""
+    claimed: bool = False
+    """Its claim is committed, so tasks may start."""
+    releasing: bool = False
+    """No task starts any more; the next commit carries the release mark."""
+    released: bool = False
+    """The release mark is committed."""
+    marked: tuple[int, int] | None = None
+    """The value of ``running`` that is committed."""
+    ended: bool = False
+
+    @property
+    def suspects(self) -> list[int]:
+        """Offsets that may have killed their owners and are not finished yet."""
+        if not self.deaths:
+            return []
+        done = {outbox.offset for outbox in self.box}
+        return [o for o in self.progress.incomplete if o < self.suspects_below and o not in done]
+
+
+@dataclass(slots=True)
+class Plan:
+    """The content of one transaction."""
+
+    membership: Membership
+    outboxes: list[Outbox]
+    finished: dict[Possession, set[int]]
+    """Every partition whose offset is sent, with the offsets this transaction finishes."""
+    offsets: dict[int, Committed]
+    releases: set[Possession]
+    marks: dict[Possession, tuple[int, int] | None]
+
+
+class Ledger:
+    """All possessions of one pool. Not thread-safe: its user holds one lock around each call."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self.possessions: dict[int, Possession] = {}
+        self._epochs: dict[int, int] = {}
+
+    def gain(self, partition: int, start: CompletionMap) -> Possession:
+        """A new possession, from what its predecessor left (``start`` as ``inherit`` made it)."""
+        assert partition not in self.possessions, f"partition {partition} is possessed already"
+        # Above every epoch anyone committed and above our own: an epoch that was never
+        # claimed must not come back for a later possession.
+        epoch = max(start.epoch, self._epochs.get(partition, 0)) + 1
+        self._epochs[partition] = epoch
+        possession = Possession(
+            partition, epoch, Progress(start), start.deaths, start.suspects_below, start.running
+        )
+        self.possessions[partition] = possession
+        return possession
+
+    def end(self, partitions: Iterable[int]) -> list[Possession]:
+        """These possessions are over; what they finished and did not commit is dropped."""
+        ended: list[Possession] = []
+        for partition in partitions:
+            possession = self.possessions.pop(partition, None)
+            if possession is not None:
+                possession.ended = True
+                possession.box.clear()
+                ended.append(possession)
+        return ended
+
+    def finish(self, outbox: Outbox) -> bool:
+        """A task ended; False if its possession is over and the outbox was dropped."""
+        possession = self.possessions.get(outbox.partition)
+        if possession is None or possession.epoch != outbox.epoch:
+            return False
+        possession.box.append(outbox)
+        return True
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything waits for a transaction."""
+        return any(p.box or _urgent(p) for p in self.possessions.values())
+
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for the next transaction: a claim, a release, a quarantine."""
+        return any(_urgent(p) for p in self.possessions.values())
+
+    @property
+    def held(self) -> int:
+        """Records fetched and not committed, all partitions together."""
+        return sum(len(p.progress.incomplete) for p in self.possessions.values())
+
+    def plan(self, ownership: Ownership, outboxes_max: int) -> Plan | None:
+        """What can be committed under this snapshot; None if nothing."""
+        if not ownership.membership.valid:
+            return None
+        plan = Plan(ownership.membership, [], {}, {}, set(), {})
+        for partition, possession in self.possessions.items():
+            if ownership.partitions.get(partition) != possession.epoch:
+                continue
+            box = list(islice(possession.box, outboxes_max - len(plan.outboxes)))
+            if not box and not _urgent(possession):
+                continue
+            plan.outboxes += box
+            finished = {outbox.offset for outbox in box}
+            plan.finished[possession] = finished
+            if possession.releasing:
+                plan.releases.add(possession)
+            plan.marks[possession] = possession.running
+            plan.offsets[partition] = self._commit_of(possession, finished)
+        return plan if plan.finished else None
+
+    def _commit_of(self, possession: Possession, finished: set[int]) -> Committed:
+        offset, high, incomplete = possession.progress.after(finished)
+        running = possession.running
+        if running is not None and running[0] in finished:
+            running = None
+        # Nothing suspicious is left: the next death starts a new count.
+        deaths = possession.deaths if offset < possession.suspects_below else 0
+        text = CompletionMap(
+            offset,
+            high,
+            incomplete,
+            self.owner,
+            possession.epoch,
+            possession.releasing,
+            deaths,
+            possession.suspects_below if deaths else 0,
+            running,
+        ).encode()
+        return Committed(offset, text)
+
+    def settle(self, plan: Plan) -> None:
+        """The plan's transaction is committed."""
+        for possession, finished in plan.finished.items():
+            possession.progress.settle(finished)
+            possession.claimed = True
+            possession.released = possession in plan.releases
+            possession.marked = plan.marks[possession]
+            if possession.running is not None and possession.running[0] in finished:
+                possession.running = possession.marked = None
+            if possession.progress.base >= possession.suspects_below:
+                possession.deaths = 0
+            if finished:
+                possession.box = [o for o in possession.box if o.offset not in finished]
+
+    def reconcile(self, committed: Mapping[int, CompletionMap | None]) -> list[Possession]:
+        """After an unknown outcome: take over what *is* committed; returns what is not ours.
+
+        A partition whose metadata carries another owner or epoch was claimed by somebody else
+        (or our own claim was not applied): the first are returned, the second are claimed again.
+        """
+        foreign: list[Possession] = []
+        for partition, state in committed.items():
+            possession = self.possessions.get(partition)
+            if possession is None or state is None:
+                continue
+            if state.epoch > possession.epoch or (
+                state.epoch == possession.epoch and state.owner != self.owner
+            ):
+                foreign.append(possession)
+                continue
+            if state.epoch < possession.epoch:
+                continue
+            done = {o for o in possession.progress.incomplete if state.is_finished(o)}
+            possession.claimed = True
+            possession.progress.settle(done)
+            possession.box = [o for o in possession.box if o.offset not in done]
+            possession.released = state.released
+            possession.marked = state.running
+        return foreign
+
+    def replace(self, old: Outbox, new: Outbox) -> None:
+        """Put another outcome in the place of a refused one."""
+        possession = self.possessions.get(old.partition)
+        if possession is not None and possession.epoch == old.epoch:
+            possession.box = [new if o is old else o for o in possession.box]
+
+    def release(self, partitions: Collection[int]) -> list[Possession]:
+        """Ask for the release mark of these partitions."""
+        releasing = [self.possessions[p] for p in partitions if p in self.possessions]
+        for possession in releasing:
+            possession.releasing = True
+        return releasing
+
+
+def _urgent(possession: Possession) -> bool:
+    return (
+        not possession.claimed
+        or (possession.releasing and not possession.released)
+        or possession.running != possession.marked
+    )
+
+
+TAIL_MAX = 1_500
+"""Unlisted offsets above ``high`` that a dead owner may have started: its bound of incompletes."""
+DEATHS_MAX = 2
+"""Owners may die this often in a row before what they left is suspected."""
+
+
+def inherit(left: CompletionMap, end: int) -> CompletionMap:
+    """What a new owner makes of its predecessor's map; ``end`` is the partition's end now.
+
+    Without the release mark the owner died. Which offsets it had started is not recorded, but
+    they are among those incomplete now and existing now. An offset that is incomplete now was
+    incomplete at every earlier death, so one bound and one count describe the suspects of all.
+    """
+    if left.released or not left.owner:
+        return CompletionMap(left.offset, left.high, left.incomplete, epoch=left.epoch)
+    below = left.suspects_below
+    if not left.deaths or left.offset >= below:
+        deaths, below = 1, min(end, left.high + TAIL_MAX)
+    else:
+        deaths = left.deaths + 1
+    return CompletionMap(
+        left.offset,
+        left.high,
+        left.incomplete,
+        epoch=left.epoch,
+        deaths=deaths,
+        suspects_below=below,
+        running=left.running,
+    )

@@ -1,0 +1,119 @@
+"""Makes the topics of agents, and the cards that record them: ``topic plan`` and ``apply``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.agent import Agent
+from streams.catalog import Catalog
+from streams.errors import TopicDrift
+from streams.ports import Log, TopicSpec
+from streams.records import AgentCard, TopicCard, TopicKind
+from streams.topics import PARTITIONS_DEFAULT, RETENTION_MARGIN_MS, Topics
+
+
+@dataclass(slots=True)
+class Change:
+    """What one topic needs: ``action`` is ``create``, ``keep`` or ``differs``."""
+
+    spec: TopicSpec
+    action: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class TopicPlan:
+    """What ``apply`` would do."""
+
+    changes: list[Change] = field(default_factory=list[Change])
+    cards: list[AgentCard] = field(default_factory=list[AgentCard])
+
+    @property
+    def conflicts(self) -> list[Change]:
+        return [change for change in self.changes if change.action == "differs"]
+
+    @property
+    def to_create(self) -> list[TopicSpec]:
+        return [change.spec for change in self.changes if change.action == "create"]
+
+
+def plan(
+    log: Log, topics: Topics, agents: Sequence[Agent[Any, Any]], partitions: int | None = None
+) -> TopicPlan:
+    """Compare the topics of these agents with those that exist; blocks, changes nothing.
+
+    ``partitions`` is for topics to be made (default 12); one that exists keeps its own count,
+    and asking for another is a conflict, since it would send keys elsewhere.
+    """
+    admin = log.admin()
+    exists = admin.topics()
+    result = TopicPlan()
+    for spec in topics.shared():
+        result.changes.append(Change(spec, "keep" if spec.name in exists else "create"))
+    for agent in agents:
+        found = exists.get(topics.tasks(agent.name))
+        count = partitions or (found.partitions if found else PARTITIONS_DEFAULT)
+        specs = topics.of_pool(agent.name, partitions=count)
+        cards: list[TopicCard] = []
+        for spec in specs:
+            change = (
+                _compare(log, spec, exists[spec.name].partitions)
+                if (spec.name in exists)
+                else Change(spec, "create")
+            )
+            result.changes.append(change)
+            cards.append(_topic_card(change.spec, topics, agent.name))
+        result.cards.append(_card(agent, cards))
+    return result
+
+
+def apply(
+    log: Log, topics: Topics, catalog: Catalog, agents: Sequence[Agent[Any, Any]], todo: TopicPlan
+) -> None:
+    """Make the planned topics, then write schemas and cards; blocks. TopicDrift on conflicts."""
+    for change in todo.conflicts:
+        raise TopicDrift(
+            f"topic '{change.spec.name}' differs: {change.detail}",
+            hint="the number of partitions is fixed for a topic's life; leave --partitions out",
+        )
+    log.admin().create_topics(todo.to_create)
+    catalog.publish_now(agents, made={card.agent: card for card in todo.cards})
+
+
+def _compare(log: Log, spec: TopicSpec, partitions: int) -> Change:
+    if partitions != spec.partitions:
+        return Change(spec, "differs", f"{partitions} partitions, not {spec.partitions}")
+    config = log.admin().topic_config(spec.name)
+    actual = TopicSpec(spec.name, partitions, {k: config.get(k, v) for k, v in spec.config.items()})
+    other = [
+        f"{key}={actual.config[key]} (usual: {value})"
+        for key, value in spec.config.items()
+        if actual.config[key] != value
+    ]
+    # An operator's own settings stand; the card records what is.
+    return Change(actual, "keep", ", ".join(other))
+
+
+def _topic_card(spec: TopicSpec, topics: Topics, pool: str) -> TopicCard:
+    kinds: dict[str, TopicKind] = {
+        topics.tasks(pool): "tasks",
+        topics.results(pool): "results",
+        topics.dead(pool): "dead",
+    }
+    return TopicCard(
+        spec.name,
+        kinds[spec.name],
+        spec.partitions,
+        int(spec.config["retention.ms"]),
+        int(spec.config["max.message.bytes"]),
+    )
+
+
+def _card(agent: Agent[Any, Any], cards: list[TopicCard]) -> AgentCard:
+    retention = next(card.retention_ms for card in cards if card.kind == "tasks")
+    deadline_max = 10**12 if retention < 0 else max(0, retention - RETENTION_MARGIN_MS)
+    return AgentCard(
+        agent.name, agent.policy.version, agent.name, "", "", deadline_max, 0, topics=cards
+    )

@@ -1,0 +1,106 @@
+"""Drives steppers on threads: the production side of the ``Runner`` port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from streams.ports import Stepper
+
+T = TypeVar("T")
+log = logging.getLogger("streams.threads")
+
+TICK_S = 0.05
+
+
+class ThreadSignal:
+    """Wakes one waiting thread."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def wait(self, seconds: float) -> None:
+        """Return when set or after ``seconds``; the signal is consumed."""
+        self._event.wait(seconds)
+        self._event.clear()
+
+
+class ThreadRunner:
+    """One daemon thread per stepper: a stuck broker must not keep a process alive."""
+
+    def __init__(self) -> None:
+        self._stepped = threading.Condition()
+        self._watched = 0
+
+    def signal(self) -> ThreadSignal:
+        return ThreadSignal()
+
+    def spawn(self, name: str, stepper: Stepper) -> RunningThread:
+        running = RunningThread(name, lambda: self._drive(stepper))
+        running.start()
+        return running
+
+    async def call(self, function: Callable[[], T]) -> T:
+        return await asyncio.to_thread(function)
+
+    def wait_until(
+        self, condition: Callable[[], bool], timeout_s: float, tick: Callable[[], None]
+    ) -> bool:
+        left = timeout_s
+        with self._stepped:
+            self._watched += 1
+        try:
+            while not condition():
+                if left <= 0:
+                    return False
+                with self._stepped:
+                    self._stepped.wait(TICK_S)
+                left -= TICK_S
+                tick()
+            return True
+        finally:
+            with self._stepped:
+                self._watched -= 1
+
+    def _drive(self, stepper: Stepper) -> None:
+        for wait in stepper:
+            if self._watched:
+                with self._stepped:
+                    self._stepped.notify_all()
+            if wait is not None:
+                assert isinstance(wait.signal, ThreadSignal)
+                wait.signal.wait(wait.seconds)
+        with self._stepped:
+            self._stepped.notify_all()
+
+
+class RunningThread:
+    """A stepper on its thread; what it raised is kept in ``error``."""
+
+    def __init__(self, name: str, target: Callable[[], None]) -> None:
+        self.error: BaseException | None = None
+        self._target = target
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, timeout_s: float) -> bool:
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._target()
+        except BaseException as error:
+            self.error = error
+            log.exception("thread %s died", self._thread.name)

@@ -1,0 +1,298 @@
+"""The committer: the only writer of results, costs, children, dead letters and offsets.
+
+One transaction holds the outboxes of many tasks and the progress of their partitions. It is
+short: no handler runs in it and it never waits for one. Written as steps; between two yields
+lies one call on the log, so a simulation can put a fault or another worker at any of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from streams.core.ledger import Plan
+from streams.core.offsets import CompletionMap, decode
+from streams.core.outbox import Outbox
+from streams.core.verdicts import Action, Judgement, judge
+from streams.errors import LogError, PoolStopped, SlotInUse, StreamsError
+from streams.ports import Clock, Log, Stepper, TransactionalProducer, Wait
+from streams.worker.shared import Shared
+
+log = logging.getLogger("streams.commit")
+
+INTERVAL_MIN_S = 0.02
+INTERVAL_MAX_S = 0.5
+OUTBOXES_MAX = 2_000
+CALL_TIMEOUT_S = 5.0
+BACKOFF_S = 0.05
+FENCES_MAX = 3
+FENCES_WINDOW_S = 30.0
+IDLE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who commits what: one slot of one pool."""
+
+    group: str
+    topic: str
+    transactional_id: str
+    own_topics: frozenset[str]
+
+
+class Committer:
+    """Drives the transactions of one pool; ``run`` is its stepper."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        shared: Shared,
+        source: Log,
+        clock: Clock,
+        *,
+        refuse: Callable[[Outbox, StreamsError], Outbox | None],
+        on_settled: Callable[[], None],
+    ) -> None:
+        self._identity = identity
+        self._shared = shared
+        self._log = source
+        self._clock = clock
+        self._refuse = refuse
+        self._on_settled = on_settled
+        self._admin = source.admin()
+        self._producer = self._new_producer()
+        self._next_at = 0.0
+        self._outboxes_max = OUTBOXES_MAX
+        self._fences: list[float] = []
+        self._stopping = False
+
+    def init(self) -> None:
+        """Fence older producers of this slot, before the group is joined; LogError."""
+        self._producer.init(30.0)
+
+    def stop(self) -> None:
+        """End ``run`` once nothing that can be committed is left."""
+        self._stopping = True
+        self._shared.committer.set()
+
+    def run(self) -> Stepper:
+        """Commit what is finished, until stopped; never raises, a failure stops the pool."""
+        shared = self._shared
+        try:
+            while shared.failure is None:
+                now = self._clock.monotonic()
+                shared.looked()
+                with shared.lock:
+                    pending = shared.ledger.pending
+                    urgent = pending and shared.ledger.urgent
+                if pending and (urgent or self._stopping or now >= self._next_at):
+                    committed = yield from self._transaction(now)
+                    if not committed:
+                        if self._stopping and not shared.ownership.partitions:
+                            return
+                        yield Wait(shared.committer, BACKOFF_S)
+                elif self._stopping:
+                    return
+                else:
+                    yield Wait(shared.committer, self._next_at - now if pending else IDLE_S)
+        except StreamsError as error:
+            shared.fail(error)
+        except Exception as error:
+            log.exception("the committer of %s died", self._identity.group)
+            shared.fail(StreamsError(f"the committer died: {error!r}", hint="this is a bug"))
+        finally:
+            self._producer.destroy()
+
+    def _transaction(self, started: float) -> Generator[Wait | None, None, bool]:
+        """One transaction; False if there was nothing to commit or it failed."""
+        with self._shared.lock:
+            plan = self._shared.ledger.plan(self._shared.ownership, self._outboxes_max)
+        if plan is None:
+            return False
+        producer = self._producer
+        try:
+            producer.begin()
+            yield None
+            produce = producer.produce
+            for outbox in plan.outboxes:
+                for record in outbox.records:
+                    produce(*record)
+            yield None
+            # Always, even if nothing moves: a transaction without offsets is not fenced by
+            # the group at all.
+            producer.send_offsets(self._identity.topic, plan.offsets, plan.membership)
+            yield None
+            producer.commit(CALL_TIMEOUT_S)
+        except LogError as error:
+            yield None
+            self._shared.stats.aborts += 1
+            yield from self._failed(plan, error)
+            return False
+        self._settle(plan, started)
+        yield None
+        return True
+
+    def _settle(self, plan: Plan, started: float) -> None:
+        shared = self._shared
+        with shared.lock:
+            shared.ledger.settle(plan)
+        now = self._clock.monotonic()
+        took = now - started
+        shared.stats.commits += 1
+        shared.stats.commits_micros.append(round(took * 1e6))
+        # A transaction costs the broker more with every partition in it: at most about half of
+        # the time goes into them, so that the cost per task falls under load instead.
+        self._next_at = started + min(INTERVAL_MAX_S, max(INTERVAL_MIN_S, took * 2))
+        self._outboxes_max = min(OUTBOXES_MAX, self._outboxes_max * 2)
+        self._on_settled()
+
+    def _failed(self, plan: Plan, error: LogError) -> Stepper:
+        judgement = judge(error, self._producer.refusals(), self._identity.own_topics)
+        log.info("transaction of %s: %s: %s", self._identity.group, error, judgement.action.name)
+        match judgement.action:
+            case Action.RESEND:
+                yield from self._abort()
+            case Action.REPLACE:
+                self._replace(plan, judgement)
+                yield from self._renew()
+            case Action.SEARCH:
+                yield from self._renew()
+                self._search(plan, error)
+            case Action.RECOVER:
+                yield from self._recover()
+            case Action.FENCED:
+                self._count_fence()
+                yield from self._recover()
+            case Action.STOP:
+                raise self._stopped(judgement)
+
+    def _abort(self) -> Stepper:
+        try:
+            self._producer.abort(CALL_TIMEOUT_S)
+        except LogError as error:
+            # An abort that fails leaves the outcome open; only a new producer settles it.
+            log.info("abort of %s: %s", self._identity.group, error)
+            yield None
+            yield from self._recover()
+
+    def _renew(self) -> Stepper:
+        """Abort and go on with a new producer.
+
+        After a refused record the old one fails its next good transaction with
+        OUT_OF_ORDER_SEQUENCE_NUMBER.
+        """
+        try:
+            self._producer.abort(CALL_TIMEOUT_S)
+        except LogError as error:
+            log.info("abort of %s: %s", self._identity.group, error)
+        yield None
+        yield from self._recover()
+
+    def _recover(self) -> Stepper:
+        """Destroy the producer, init again, and take over what turns out to be committed."""
+        shared = self._shared
+        self._producer.destroy()
+        self._producer = self._new_producer()
+        while shared.failure is None:
+            yield None
+            try:
+                self._producer.init(CALL_TIMEOUT_S)
+                yield None
+                with shared.lock:
+                    partitions = list(shared.ledger.possessions)
+                committed = self._committed(partitions)
+            except LogError as error:
+                if error.kind in ("_FENCED", "PRODUCER_FENCED"):
+                    self._count_fence()
+                elif judge(error, (), ()).action is Action.STOP:
+                    raise PoolStopped(str(error)) from error
+                log.info("recovery of %s: %s", self._identity.group, error)
+                if error.fatal:
+                    self._producer.destroy()
+                    self._producer = self._new_producer()
+                yield Wait(shared.committer, BACKOFF_S)
+                continue
+            with shared.lock:
+                foreign = shared.ledger.reconcile(committed)
+                # A partition that somebody else claimed will be taken from us by the group;
+                # until then nothing of it can be committed.
+                for possession in foreign:
+                    possession.box.clear()
+            self._on_settled()
+            return
+
+    def _committed(self, partitions: list[int]) -> dict[int, CompletionMap | None]:
+        if not partitions:
+            return {}
+        found = self._admin.committed(self._identity.group, self._identity.topic, partitions)
+        return {
+            p: decode(c.offset, c.metadata) if c is not None and c.metadata else None
+            for p, c in found.items()
+        }
+
+    def _replace(self, plan: Plan, judgement: Judgement) -> None:
+        refused = {(c.topic, c.partition, c.key, c.value): c.error for c in judgement.culprits}
+        found = False
+        for outbox in plan.outboxes:
+            for r in outbox.records:
+                error = refused.get((r.topic, r.partition, r.key, r.value))
+                if error is not None:
+                    self._put_failure(outbox, error)
+                    found = True
+                    break
+        if not found:
+            raise self._stopped(judgement)
+
+    def _search(self, plan: Plan, error: LogError) -> None:
+        """Nobody is named: blame a record whose topic or partition is gone, else halve."""
+        topics = {r.topic for o in plan.outboxes for r in o.records}
+        exists = self._admin.topics(topics)
+        missing = topics - exists.keys()
+        for name in missing & self._identity.own_topics:
+            raise PoolStopped(
+                f"topic '{name}' is missing, no outcome can be written",
+                hint="`streams topic apply` creates it",
+            )
+        culprits = [
+            o
+            for o in plan.outboxes
+            if any(
+                r.topic in missing or r.partition >= exists[r.topic].partitions for r in o.records
+            )
+        ]
+        if not culprits and len(plan.outboxes) == 1:
+            culprits = plan.outboxes
+        for outbox in culprits:
+            self._put_failure(outbox, error)
+        if not culprits:
+            self._outboxes_max = max(1, len(plan.outboxes) // 2)
+
+    def _put_failure(self, outbox: Outbox, error: StreamsError) -> None:
+        replacement = self._refuse(outbox, error)
+        if replacement is None:
+            raise PoolStopped(f"the report of a refused record was refused too: {error}")
+        with self._shared.lock:
+            self._shared.ledger.replace(outbox, replacement)
+
+    def _count_fence(self) -> None:
+        now = self._clock.monotonic()
+        self._fences = [at for at in self._fences if now - at < FENCES_WINDOW_S] + [now]
+        if len(self._fences) >= FENCES_MAX:
+            raise SlotInUse(
+                f"another process uses slot '{self._identity.transactional_id}' "
+                f"of group '{self._identity.group}'",
+                hint="give each worker its own --slot, or stop the other one",
+            )
+
+    def _stopped(self, judgement: Judgement) -> PoolStopped:
+        error = judgement.error
+        where = judgement.culprits[0].topic if judgement.culprits else self._identity.group
+        return PoolStopped(
+            f"'{where}' refuses this pool's records: {error}",
+            hint="check that the topic exists and that the worker has the right to write to it",
+        )
+
+    def _new_producer(self) -> TransactionalProducer:
+        identity = self._identity
+        return self._log.transactional_producer(identity.transactional_id, group=identity.group)

@@ -1,0 +1,323 @@
+"""The event loop's side of a pool: admits tasks, runs handlers, turns their ends into outboxes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from streams.agent import Agent
+from streams.avro import decode
+from streams.context import RUNNING, Context
+from streams.core.lanes import Gate, Scheduler
+from streams.core.ledger import DEATHS_MAX, Possession
+from streams.core.outbox import Outbox
+from streams.core.retry import Again, after_failure
+from streams.errors import RecordUndecodable, StreamsError
+from streams.ports import Clock, Record
+from streams.records import Task
+from streams.worker.poll import Batch
+from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared
+from streams.worker.work import Outcomes, Work
+
+log = logging.getLogger("streams.worker")
+
+SWEEP_S = 0.05
+GRACE_S = 5.0
+"""How long a handler that was cut off may take to end before the log names it."""
+
+
+class Decoder(Protocol):
+    """Reads a task; may look up an unknown schema, in which case it raises meanwhile."""
+
+    def __call__(self, data: bytes, kind: type[Task]) -> Task: ...
+
+
+class KilledWorker(StreamsError):
+    """A task that was alone in flight each time its worker died."""
+
+    code = "E0604"
+
+
+class Executor:
+    """Runs the tasks of one agent. Every method but ``wake`` is called on the event loop."""
+
+    def __init__(
+        self,
+        agent: Agent[Any, Any],
+        shared: Shared,
+        outcomes: Outcomes,
+        gate: Gate,
+        context: Callable[[Work], Context],
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._agent = agent
+        self._shared = shared
+        self._outcomes = outcomes
+        self._context = context
+        self._clock = clock
+        self._jitter = jitter
+        self._loop = asyncio.get_running_loop()
+        self.scheduler: Scheduler[Work] = Scheduler(agent.policy.concurrency, gate)
+        self.running: dict[Work, asyncio.Task[None]] = {}
+        self._unclaimed: dict[Possession, list[Record]] = {}
+        self._unmarked: list[Work] = []
+        self._waiting: dict[Work, asyncio.TimerHandle] = {}
+        self._draining = False
+        self._dispatching = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self.on_dispatch: Callable[[], None] = self.dispatch
+        """Called when a slot became free; a worker with several agents wakes all of them."""
+
+    # -- what the consumer and the committer tell ---------------------------------------
+
+    def deliver(self, batch: Batch) -> None:
+        """Admit fetched records; those of a partition that is not claimed yet wait."""
+        for possession, records in batch:
+            if possession.ended:
+                continue
+            if possession.claimed:
+                for record in records:
+                    self._admit(possession, record)
+            else:
+                self._unclaimed.setdefault(possession, []).extend(records)
+        self.dispatch()
+
+    def settled(self) -> None:
+        """A transaction was committed: claims and quarantine marks may have come with it."""
+        if self._unclaimed:
+            for possession in [p for p in self._unclaimed if p.claimed]:
+                for record in self._unclaimed.pop(possession):
+                    self._admit(possession, record)
+            self.dispatch()
+        if self._unmarked and not self._draining:
+            for work in [w for w in self._unmarked if w.possession.marked == w.possession.running]:
+                self._unmarked.remove(work)
+                self._start(work)
+
+    def ended(self, possessions: Sequence[Possession]) -> None:
+        """Partitions are gone: their tasks belong to others now."""
+        gone = set(possessions)
+        for possession in possessions:
+            self.scheduler.end(possession.lanes)
+            self._unclaimed.pop(possession, None)
+        for work, timer in list(self._waiting.items()):
+            if work.possession in gone:
+                timer.cancel()
+                del self._waiting[work]
+                self.scheduler.resume(work)
+        for work in [w for w in self._unmarked if w.possession in gone]:
+            self._unmarked.remove(work)
+            self.scheduler.finish(work)
+        for work, running in list(self.running.items()):
+            if work.possession in gone and not work.cut:
+                work.cut = "lost"
+                running.cancel("the partition was given up")
+        self.on_dispatch()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Start nothing more; wait for what runs. False if something still runs."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Cut off what still runs, and wait for it to end, at most GRACE_S."""
+        self._draining = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for timer in self._waiting.values():
+            timer.cancel()
+        self._waiting.clear()
+        running = list(self.running.items())
+        for work, handler in running:
+            work.cut = work.cut or "lost"
+            handler.cancel("the worker stops")
+        if running:
+            await asyncio.wait([handler for _, handler in running], timeout=GRACE_S)
+
+    # -- admission ----------------------------------------------------------------------
+
+    def _admit(self, possession: Possession, record: Record) -> None:
+        try:
+            task = decode(record.value() or b"", Task)
+        except RecordUndecodable as error:
+            self._shared.stats.dead += 1
+            self._finish(self._outcomes.undecodable(possession, record, error))
+            return
+        lane = record.key() if self._agent.policy.ordering == "key" else None
+        work = Work(possession, record, task, lane, task.attempt)
+        if possession.deaths > DEATHS_MAX and record.offset() < possession.suspects_below:
+            work.alone = True
+        self.scheduler.add(work)
+
+    def dispatch(self) -> None:
+        """Start what may start."""
+        if self._draining or self._dispatching:
+            return
+        # A task that ends at once (its deadline is over) comes back here: the loop below goes
+        # on with the next one, rather than one call deeper for each.
+        self._dispatching = True
+        take = self.scheduler.take
+        try:
+            while (work := take()) is not None:
+                if work.alone:
+                    self._quarantine(work)
+                else:
+                    self._start(work)
+        finally:
+            self._dispatching = False
+
+    def _quarantine(self, work: Work) -> None:
+        """Write that this task runs alone before it starts: if we die, it is counted."""
+        possession = work.possession
+        offset = work.record.offset()
+        ran, times = possession.running or (-1, 0)
+        before = times if ran == offset else 0
+        if before >= self._agent.policy.retry.attempts:
+            work.attempt = before
+            error = KilledWorker(
+                f"the task killed its worker {before} times while it ran alone",
+                hint="look at the worker's own end: memory, a crash in a native library, exit()",
+            )
+            self._end(work, self._outcomes.failed(work, "killed_worker", error))
+            return
+        work.attempt = max(work.attempt, before + 1)
+        with self._shared.lock:
+            possession.running = (offset, before + 1)
+        self._unmarked.append(work)
+        self._shared.committer.set()
+
+    # -- execution ----------------------------------------------------------------------
+
+    def _start(self, work: Work) -> None:
+        now = self._clock.now_micros()
+        if now >= work.task.deadline:
+            self._shared.stats.expired += 1
+            self._end(work, self._outcomes.expired(work))
+            return
+        if not work.started_at:
+            work.started_at = now
+        monotonic = self._clock.monotonic()
+        work.due = monotonic + (work.task.deadline - now) / 1e6
+        timeout = self._agent.policy.timeout_s
+        if timeout is not None:
+            work.due = min(work.due, monotonic + timeout)
+        work.cut = ""
+        self.running[work] = self._loop.create_task(self._attempt(work))
+        self._idle.clear()
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+    async def _attempt(self, work: Work) -> None:
+        context = self._context(work)
+        RUNNING.set(context)
+        agent = self._agent
+        try:
+            output = await agent.fn(context, agent.parse_input(work.task.input))
+            body = agent.dump_output(output)
+        except asyncio.CancelledError:
+            self._cut_off(work, None)
+        except (Exception, SystemExit) as error:
+            if work.cut:
+                self._cut_off(work, error)
+            else:
+                self._failed(work, error)
+        else:
+            if work.cut:
+                self._cut_off(work, None)
+            else:
+                self._shared.stats.succeeded += 1
+                self._end(work, self._outcomes.succeeded(work, body))
+        finally:
+            if self.running.pop(work, None) is not None and not self.running:
+                self._idle.set()
+
+    def _cut_off(self, work: Work, error: BaseException | None) -> None:
+        if work.cut == "expired":
+            self._shared.stats.expired += 1
+            self._end(work, self._outcomes.expired(work))
+        elif work.cut == "lost" or work.possession.ended:
+            self.scheduler.finish(work)
+            self.on_dispatch()
+        elif work.cut == "timeout":
+            limit = self._agent.policy.timeout_s
+            self._failed(work, error or TimeoutError(f"the attempt took longer than {limit:g} s"))
+        else:
+            # The handler cancelled itself: its own failure, not the worker's doing.
+            self._failed(work, error or RuntimeError("the handler was cancelled from inside"))
+
+    def _failed(self, work: Work, error: BaseException) -> None:
+        work.children.clear()
+        policy = self._agent.policy.retry
+        verdict = after_failure(error, policy, work.attempt, work.waited_s, self._jitter())
+        if isinstance(verdict, Again):
+            self._shared.stats.retried += 1
+            self._wait(work, verdict.delay_s)
+            return
+        self._shared.stats.failed += 1
+        self._shared.stats.dead += 1
+        self._end(work, self._outcomes.failed(work, verdict.reason, error))
+
+    def _wait(self, work: Work, delay_s: float) -> None:
+        work.waited_s += delay_s
+        work.attempt += 1
+        if work.alone:
+            with self._shared.lock:
+                work.possession.running = None
+        self.scheduler.suspend(work)
+        self._waiting[work] = self._loop.call_later(delay_s, self._resume, work)
+        self.on_dispatch()
+
+    def _resume(self, work: Work) -> None:
+        del self._waiting[work]
+        self.scheduler.resume(work)
+        self.dispatch()
+
+    def _end(self, work: Work, outbox: Outbox) -> None:
+        self._finish(outbox)
+        self._count_latency(work)
+        self.scheduler.finish(work)
+        self.on_dispatch()
+
+    def _finish(self, outbox: Outbox) -> None:
+        shared = self._shared
+        with shared.lock:
+            kept = shared.ledger.finish(outbox)
+        if kept:
+            shared.wake()
+        else:
+            shared.stats.dropped += 1
+
+    def _count_latency(self, work: Work) -> None:
+        took = self._clock.now_micros() - work.task.submitted_at
+        index = 0
+        for bound in LATENCY_BOUNDS_MICROS:
+            if took <= bound:
+                break
+            index += 1
+        self._shared.stats.latency_counts[index] += 1
+
+    def _sweep(self) -> None:
+        """Cut off attempts whose time is over; one timer for all of them."""
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self.running else None
+        now = self._clock.monotonic()
+        for work, handler in list(self.running.items()):
+            if work.due > now:
+                continue
+            if work.cut:
+                log.warning("task %s of '%s' does not end", work.task.task_id, self._agent.name)
+            else:
+                expired = self._clock.now_micros() >= work.task.deadline
+                work.cut = "expired" if expired else "timeout"
+            work.due = now + GRACE_S
+            handler.cancel(work.cut)

@@ -1,0 +1,154 @@
+"""The runtime of one worker over the ports: several pools, their heartbeat, their end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streams.agent import Agent
+from streams.catalog import Catalog
+from streams.context import Dependency
+from streams.core.lanes import Gate
+from streams.errors import DefinitionError, StreamsError, TopicMissing
+from streams.ports import Running
+from streams.worker.dependencies import Dependencies
+from streams.worker.heartbeat import Heart, LoopWatch
+from streams.worker.pool import Pool, Surroundings
+
+log = logging.getLogger("streams.worker")
+
+DRAIN_S = 25.0
+"""How long running tasks may take to end: below the 30 s that orchestrators allow."""
+WATCH_S = 0.2
+
+
+class Host:
+    """Runs agents on a log. ``start``, then ``wait``, then ``stop``; all on one event loop."""
+
+    def __init__(
+        self,
+        agents: Sequence[Agent[Any, Any]],
+        around: Surroundings,
+        *,
+        replaced: Mapping[Dependency[Any], object] | None = None,
+        drain_s: float = DRAIN_S,
+    ) -> None:
+        if not agents:
+            raise DefinitionError("a worker needs at least one agent")
+        names = [agent.name for agent in agents]
+        for name in names:
+            if names.count(name) > 1:
+                raise DefinitionError(
+                    f"two agents are named '{name}'", hint="give one another name="
+                )
+        self._agents = agents
+        self._around = around
+        self._drain_s = drain_s
+        self._dependencies = Dependencies(replaced)
+        self.catalog = Catalog(around.log, around.topics, around.clock, around.runner)
+        self.pools: list[Pool] = []
+        self.heart: Heart | None = None
+        self._beating: Running | None = None
+        self._watch: LoopWatch | None = None
+
+    async def start(self) -> None:
+        """Check topics, publish cards, fence older owners of the slot, join the groups.
+
+        TopicMissing or TopicDrift where topics are not as their cards say.
+        """
+        around = self._around
+        cards = await self.catalog.publish(self._agents)
+        costs = await around.runner.call(self._check_topics)
+        gate = Gate()
+        self.pools = [
+            Pool(
+                agent,
+                cards[agent.name],
+                around,
+                self.catalog,
+                gate,
+                costs,
+                self._dependencies.use,
+            )
+            for agent in self._agents
+        ]
+        for pool in self.pools:
+            pool.executor.on_dispatch = self._dispatch
+        await asyncio.gather(*(around.runner.call(pool.init) for pool in self.pools))
+        self._watch = LoopWatch(around.clock)
+        self.heart = Heart(
+            around.log,
+            around.topics.heartbeats,
+            around.slot,
+            self.pools,
+            around.clock,
+            around.runner.signal(),
+            self._watch,
+        )
+        self._beating = around.runner.spawn("heartbeat", self.heart.run())
+        for pool in self.pools:
+            pool.start()
+        self.heart.state = "running"
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; raises the failure of the first pool that cannot go on."""
+        while not stop.is_set():
+            for pool in self.pools:
+                if pool.failure is not None:
+                    raise pool.failure
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), WATCH_S)
+
+    async def stop(self, *, leave: bool = True) -> None:
+        """Drain, commit, release, leave. What does not end in time is run again by others."""
+        if self.heart is not None:
+            self.heart.state = "draining"
+        drained = await asyncio.gather(*(pool.drain(self._drain_s) for pool in self.pools))
+        if not all(drained):
+            log.warning("tasks did not end within %g s; they will run again", self._drain_s)
+        stopped = await asyncio.gather(*(pool.stop(leave=leave) for pool in self.pools))
+        if not all(stopped):
+            log.warning("a thread did not end in time; the group will take over")
+        await self._dependencies.close()
+        if self._watch is not None:
+            self._watch.stop()
+        if self.heart is not None and self._beating is not None:
+            self.heart.stop()
+            beating = self._beating
+            await self._around.runner.call(lambda: beating.join(3.0))
+
+    def _dispatch(self) -> None:
+        for pool in self.pools:
+            pool.executor.dispatch()
+
+    def _check_topics(self) -> int:
+        for agent in self._agents:
+            self.catalog.check_topics(self.catalog.known(agent.name), agent)
+        costs = self._around.topics.costs
+        found = self._around.log.admin().topics([costs])
+        if costs not in found:
+            raise TopicMissing(f"topic '{costs}' does not exist")
+        return found[costs].partitions
+
+
+async def run_host(
+    host: Host,
+    stop: asyncio.Event,
+    keep: asyncio.Event,
+    started: asyncio.Future[None] | None = None,
+) -> None:
+    """Start, run until ``stop``, drain; with ``keep`` set the slot's partitions wait for it."""
+    await host.start()
+    if started is not None:
+        started.set_result(None)
+    failure: StreamsError | None = None
+    try:
+        await host.wait(stop)
+    except StreamsError as error:
+        failure = error
+    await host.stop(leave=not keep.is_set())
+    if failure is not None:
+        raise failure

@@ -1,0 +1,319 @@
+"""The thread at the consumer: the only one that touches it.
+
+It fetches, keeps the group's rebalances, publishes what is owned, and hands each batch to the
+event loop with one call. It runs no user code and blocks no longer than a poll.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from streams.core.ledger import Ownership, Possession
+from streams.core.offsets import FETCH_MAX
+from streams.errors import DataLost, LogError, SlotInUse, StreamsError
+from streams.ports import Clock, GroupConsumer, Record, Runner, Stepper
+from streams.worker.commit import Identity
+from streams.worker.restore import Restorer
+from streams.worker.shared import Shared
+
+log = logging.getLogger("streams.poll")
+
+POLL_S = 0.05
+PUBLISH_S = 0.02
+SESSION_S = 6.0
+FENCE_S = SESSION_S - 1.5
+"""A longer gap between two polls means that the process was stopped: others may own by now."""
+RELEASE_S = 2.0
+"""How long a revocation waits for the committer: everybody else waits with it."""
+LEAVE_S = 5.0
+Batch = list[tuple[Possession, list[Record]]]
+
+
+class LoopSide(Protocol):
+    """The event loop's side; these are called from the consumer's thread."""
+
+    def deliver(self, batch: Batch) -> None: ...
+    def ended(self, possessions: Sequence[Possession]) -> None: ...
+
+
+class Poll:
+    """Drives the consumer of one pool; ``run`` is its stepper."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        shared: Shared,
+        new_consumer: Callable[[], GroupConsumer],
+        loop_side: LoopSide,
+        restorer: Callable[[Callable[[float], None]], Restorer],
+        runner: Runner,
+        clock: Clock,
+        *,
+        held_max: int,
+    ) -> None:
+        self._identity = identity
+        self._shared = shared
+        self._new_consumer = new_consumer
+        self._loop_side = loop_side
+        self._restorer = restorer(self._pause)
+        self._runner = runner
+        self._clock = clock
+        self._held_max = held_max
+        self._consumer = new_consumer()
+        self._returned_at = clock.boottime()
+        self._published_at = 0.0
+        self._full = False
+        self._draining = False
+        self._leave: bool | None = None
+
+    def drain(self) -> None:
+        """Fetch nothing more, but stay in the group (any thread)."""
+        self._draining = True
+
+    def stop(self, *, leave: bool) -> None:
+        """Release everything and end ``run`` (any thread).
+
+        With ``leave`` the group is left at once; without, a static member's partitions wait
+        for its slot to come back.
+        """
+        self._draining = True
+        self._leave = leave
+
+    def run(self) -> Stepper:
+        """Consume until stopped; never raises, a failure stops the pool."""
+        shared = self._shared
+        try:
+            self._consumer.subscribe(self)
+            self._returned_at = self._clock.boottime()
+            while self._leave is None and shared.failure is None:
+                self._consume(POLL_S)
+                yield None
+            yield from self._end()
+        except StreamsError as error:
+            shared.fail(error)
+        except Exception as error:
+            log.exception("the consumer of %s died", self._identity.group)
+            shared.fail(StreamsError(f"the consumer died: {error!r}", hint="this is a bug"))
+        finally:
+            self._give_up(list(shared.ledger.possessions))
+            self._publish(force=True)
+            self._close()
+
+    # -- inside consume() -------------------------------------------------------------
+
+    def on_assign(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Restore each partition and possess it; its tasks start when its claim is committed."""
+        shared = self._shared
+        restored = self._restorer.restore(partitions)
+        with shared.lock:
+            for partition, start in restored.starts.items():
+                shared.ledger.gain(partition, start)
+        for partition, error in restored.stopped.items():
+            self._stop_partition(partition, error)
+        self._publish(force=True)
+        shared.committer.set()
+        if restored.starts:
+            log.info("%s gained %s", self._identity.transactional_id, sorted(restored.starts))
+        return {
+            p: restored.starts[p].offset if p in restored.starts else restored.ends[p]
+            for p in partitions
+        }
+
+    def on_revoke(self, partitions: Sequence[int]) -> None:
+        """Commit what is finished with the release mark, give up the rest at once."""
+        self._publish(force=True)
+        self._release(partitions, RELEASE_S)
+        self._give_up(partitions)
+        self._publish(force=True)
+
+    def on_lost(self, partitions: Sequence[int]) -> None:
+        """Others own these by now: drop everything."""
+        self._give_up(partitions)
+        self._publish(force=True)
+
+    # -- steps ------------------------------------------------------------------------
+
+    def _consume(self, timeout_s: float) -> None:
+        self._guard_time()
+        consumed = self._consumer.consume(FETCH_MAX, timeout_s)
+        self._guard_time()
+        self._publish()
+        for error in consumed.errors:
+            self._judge(error)
+        if consumed.records:
+            self._hand_over(consumed.records)
+        self._throttle()
+
+    def _hand_over(self, records: Sequence[Record]) -> None:
+        by_partition: dict[int, list[Record]] = {}
+        for record in records:
+            partition = record.partition()
+            if partition in by_partition:
+                by_partition[partition].append(record)
+            else:
+                by_partition[partition] = [record]
+        batch: Batch = []
+        shared = self._shared
+        with shared.lock:
+            for partition, delivered in by_partition.items():
+                possession = shared.ledger.possessions.get(partition)
+                if possession is None or partition in shared.stopped:
+                    continue
+                fetched = possession.progress.fetched
+                wanted = [record for record in delivered if fetched(record.offset())]
+                if wanted:
+                    batch.append((possession, wanted))
+        if batch:
+            self._loop_side.deliver(batch)
+
+    def _throttle(self) -> None:
+        """Pause and resume fetching, with hysteresis: a pause throws prefetched records away."""
+        shared = self._shared
+        with shared.lock:
+            possessions = shared.ledger.possessions
+            held = shared.ledger.held
+            crowded = {p for p, s in possessions.items() if s.progress.crowded}
+            roomy = {p for p, s in possessions.items() if s.progress.roomy}
+        self._full = held >= self._held_max or (self._full and held > self._held_max // 2)
+        if self._full or self._draining:
+            wanted = frozenset(possessions)
+        else:
+            wanted = frozenset(crowded | (shared.paused - roomy) & possessions.keys())
+        wanted |= shared.stopped.keys() & possessions.keys()
+        if wanted != shared.paused:
+            for partition in crowded - shared.paused:
+                log.info("%s[%s] pauses: too many tasks are open", self._identity.topic, partition)
+            if wanted - shared.paused:
+                self._consumer.pause(wanted - shared.paused)
+            gone = (shared.paused - wanted) & possessions.keys()
+            if gone:
+                self._consumer.resume(gone)
+            shared.paused = wanted
+
+    def _publish(self, *, force: bool = False) -> None:
+        now = self._clock.monotonic()
+        if not force and now - self._published_at < PUBLISH_S:
+            return
+        self._published_at = now
+        membership = self._consumer.membership()
+        shared = self._shared
+        with shared.lock:
+            owned = {p: s.epoch for p, s in shared.ledger.possessions.items()}
+        shared.ownership = Ownership(owned, membership)
+
+    def _guard_time(self) -> None:
+        now = self._clock.boottime()
+        gap, self._returned_at = now - self._returned_at, now
+        if gap > FENCE_S:
+            log.warning(
+                "%s was stopped for %.1f s: its partitions are given up and joined anew",
+                self._identity.transactional_id,
+                gap,
+            )
+            self._renew()
+
+    def _renew(self) -> None:
+        """Fence ourselves: end all epochs, then join as a new consumer."""
+        self._give_up(list(self._shared.ledger.possessions))
+        self._shared.ownership = Ownership()
+        self._shared.renewed += 1
+        self._close()
+        self._consumer = self._new_consumer()
+        self._shared.paused = frozenset()
+        self._shared.stopped.clear()
+        self._consumer.subscribe(self)
+        self._returned_at = self._clock.boottime()
+
+    def _judge(self, error: LogError) -> None:
+        if error.kind in ("_FATAL", "FENCED_INSTANCE_ID"):
+            raise SlotInUse(
+                f"another process uses slot '{self._identity.transactional_id}' "
+                f"of group '{self._identity.group}'",
+                hint="give each worker its own --slot, or stop the other one",
+            )
+        if error.kind == "_AUTO_OFFSET_RESET" and error.partition is not None:
+            where = f"{self._identity.topic}[{error.partition}]"
+            self._stop_partition(
+                error.partition,
+                DataLost(
+                    f"{where}: the offset to go on from is not in the log any more ({error})",
+                    hint="stop the group, then `streams group seek` says what can be done",
+                ),
+            )
+        elif error.kind in (
+            "UNKNOWN_TOPIC_OR_PART",
+            "_UNKNOWN_TOPIC",
+            "TOPIC_AUTHORIZATION_FAILED",
+        ):
+            raise StreamsError(
+                f"topic '{self._identity.topic}' cannot be read: {error}",
+                hint="check that it exists and that the worker has the right to read it",
+            )
+        else:
+            log.info("consumer of %s: %s", self._identity.group, error)
+
+    def _stop_partition(self, partition: int, error: StreamsError) -> None:
+        """This partition goes no further; the others do."""
+        if partition not in self._shared.stopped:
+            self._shared.stopped[partition] = error
+            log.error("partition %s stops: %s; hint: %s", partition, error.message, error.hint)
+
+    def _release(self, partitions: Sequence[int], timeout_s: float) -> bool:
+        shared = self._shared
+        with shared.lock:
+            releasing = shared.ledger.release(partitions)
+        shared.committer.set()
+        return self._runner.wait_until(
+            lambda: shared.failure is not None or all(p.released for p in releasing),
+            timeout_s,
+            self._tick,
+        )
+
+    def _give_up(self, partitions: Sequence[int]) -> None:
+        shared = self._shared
+        with shared.lock:
+            ended = shared.ledger.end(partitions)
+        shared.paused = shared.paused - set(partitions)
+        for partition in partitions:
+            shared.stopped.pop(partition, None)
+        if ended:
+            log.info(
+                "%s gave up %s",
+                self._identity.transactional_id,
+                sorted(p.partition for p in ended),
+            )
+            self._loop_side.ended(ended)
+
+    def _end(self) -> Stepper:
+        """Release all while still polling, then leave."""
+        shared = self._shared
+        if shared.failure is None:
+            with shared.lock:
+                releasing = shared.ledger.release(list(shared.ledger.possessions))
+            shared.committer.set()
+            deadline = self._clock.monotonic() + LEAVE_S
+            while (
+                not all(p.released or p.ended for p in releasing)
+                and self._clock.monotonic() < deadline
+                and shared.failure is None
+            ):
+                self._consume(POLL_S)
+                yield None
+        if self._leave is not False:
+            self._consumer.unsubscribe()
+
+    def _close(self) -> None:
+        try:
+            self._consumer.close()
+        except LogError as error:
+            log.info("closing the consumer of %s: %s", self._identity.group, error)
+
+    def _pause(self, seconds: float) -> None:
+        self._runner.wait_until(lambda: False, seconds, self._tick)
+
+    def _tick(self) -> None:
+        """While a callback waits: commits need the current generation, and we are alive."""
+        self._returned_at = self._clock.boottime()
+        self._publish(force=True)

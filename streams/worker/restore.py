@@ -1,0 +1,142 @@
+"""Where a partition goes on: read what its last owner left, ending its open transaction first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from streams.core.ledger import inherit
+from streams.core.offsets import CompletionMap, decode
+from streams.errors import DataLost, LogError, MapUnreadable, StreamsError
+from streams.ports import Bounds, Clock, Committed, Log
+from streams.worker.commit import Identity
+
+log = logging.getLogger("streams.restore")
+
+PATIENCE_S = 1.0
+"""How long a predecessor's open transaction is waited for before it is ended."""
+LIMIT_S = 30.0
+INIT_TIMEOUT_S = 5.0
+
+
+@dataclass(slots=True)
+class Restored:
+    """Where each partition starts, and which cannot start."""
+
+    starts: dict[int, CompletionMap]
+    stopped: dict[int, StreamsError]
+    ends: dict[int, int]
+
+
+class Restorer:
+    """Reads committed offsets and maps of gained partitions. Blocks; called by one thread."""
+
+    def __init__(
+        self, identity: Identity, source: Log, clock: Clock, pause: Callable[[float], None]
+    ) -> None:
+        """``pause`` waits the seconds given while the worker shows that it is alive."""
+        self._identity = identity
+        self._log = source
+        self._admin = source.admin()
+        self._clock = clock
+        self._pause = pause
+
+    def restore(self, partitions: Iterable[int]) -> Restored:
+        """The state of each partition; LogError if the log does not answer within LIMIT_S."""
+        wanted = list(partitions)
+        committed = self._read(wanted)
+        bounds = self._admin.bounds(self._identity.topic, wanted)
+        restored = Restored({}, {}, {})
+        for partition in wanted:
+            end = bounds[partition]
+            restored.ends[partition] = end.end
+            try:
+                left = start_of(self._identity, partition, committed.get(partition), end)
+                restored.starts[partition] = inherit(left, end.end)
+            except (DataLost, MapUnreadable) as error:
+                restored.stopped[partition] = error
+        return restored
+
+    def _read(self, partitions: list[int]) -> dict[int, Committed | None]:
+        identity = self._identity
+        started = self._clock.monotonic()
+        ended_dead = False
+        while True:
+            waited = self._clock.monotonic() - started
+            try:
+                return self._admin.committed(identity.group, identity.topic, partitions)
+            except LogError as error:
+                if waited > LIMIT_S:
+                    raise
+                log.info("reading the offsets of %s: %s", identity.group, error)
+                unstable = error.kind == "UNSTABLE_OFFSET_COMMIT"
+            if unstable and waited >= PATIENCE_S and not ended_dead:
+                self._end_dead_owners(partitions)
+                ended_dead = True
+            self._pause(0.05)
+
+    def _end_dead_owners(self, partitions: list[int]) -> None:
+        """Init the transactional ids of owners that died with an open transaction.
+
+        Only ids that no live member carries as its client id: initialising fences its owner.
+        """
+        identity = self._identity
+        last = self._admin.committed(identity.group, identity.topic, partitions, stable=False)
+        live = {member.client_id for member in self._admin.group(identity.group).members}
+        owners = set[str]()
+        for partition, found in last.items():
+            if found is None or not found.metadata:
+                continue
+            try:
+                left = decode(found.offset, found.metadata)
+            except MapUnreadable:
+                log.warning("partition %s: the last owner is unknown", partition)
+                continue
+            if left.owner and not left.released:
+                owners.add(left.owner)
+        for owner in owners - live - {identity.transactional_id}:
+            log.info("ending the open transaction of %s, which is gone", owner)
+            producer = self._log.transactional_producer(owner, group=identity.group)
+            try:
+                producer.init(INIT_TIMEOUT_S)
+            except LogError as error:
+                log.warning("ending the transaction of %s: %s", owner, error)
+            finally:
+                producer.destroy()
+
+
+def start_of(
+    identity: Identity, partition: int, committed: Committed | None, bounds: Bounds
+) -> CompletionMap:
+    """What the last owner left; DataLost or MapUnreadable if that cannot be gone on from."""
+    where = f"{identity.topic}[{partition}]"
+    seek = f"streams group seek {identity.group.rpartition('.')[2]} --partition {partition}"
+    if committed is None or committed.offset < 0:
+        if bounds.start > 0:
+            raise DataLost(
+                f"{where} begins at offset {bounds.start} and the group has no offset there",
+                hint=f"decide where to begin: {seek} --to start --execute",
+            )
+        return CompletionMap(0, 0)
+    if committed.offset < bounds.start:
+        raise DataLost(
+            f"offsets {committed.offset} to {bounds.start - 1} of {where} were deleted "
+            "before they were finished",
+            hint=f"accept the loss with: {seek} --to start --execute; then raise retention.ms",
+        )
+    if committed.offset > bounds.end:
+        raise DataLost(
+            f"the group is at offset {committed.offset} of {where}, which ends at {bounds.end}",
+            hint=f"the topic was made anew; set the offset with: {seek} --to start --execute",
+        )
+    if not committed.metadata:
+        # Set by `group seek`: a bare offset without any map.
+        return CompletionMap(committed.offset, committed.offset)
+    left = decode(committed.offset, committed.metadata)
+    if left.high > bounds.end:
+        raise MapUnreadable(
+            f"the map of {where} reaches to {left.high}, beyond the end {bounds.end}",
+            hint=f"set the offset with: {seek} --to {committed.offset} --execute",
+        )
+    return left

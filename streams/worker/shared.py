@@ -1,0 +1,93 @@
+"""What the three parties of a pool share: the consumer's thread, the event loop, the committer."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+from streams.core.ledger import Ledger, Ownership
+from streams.errors import StreamsError
+from streams.ports import Signal
+
+LATENCY_BOUNDS_MICROS = (
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    10_000_000,
+    60_000_000,
+    600_000_000,
+)
+
+
+@dataclass(slots=True)
+class Stats:
+    """Plain counters, each written by one thread only; totals since the start."""
+
+    succeeded: int = 0
+    failed: int = 0
+    expired: int = 0
+    retried: int = 0
+    dead: int = 0
+    commits: int = 0
+    aborts: int = 0
+    dropped: int = 0
+    """Outboxes of possessions that had ended: executed here, answered by another worker."""
+    commits_micros: deque[int] = field(default_factory=lambda: deque(maxlen=63))
+    """Durations of the last transactions."""
+    latency_counts: list[int] = field(
+        default_factory=lambda: [0] * (len(LATENCY_BOUNDS_MICROS) + 1)
+    )
+    """Submit to finish, by LATENCY_BOUNDS_MICROS; the last one is open."""
+
+    @property
+    def commit_micros_p50(self) -> int:
+        durations = sorted(self.commits_micros)
+        return durations[len(durations) // 2] if durations else 0
+
+
+class Shared:
+    """The ledger behind its lock, and how the parties wake and stop each other.
+
+    ``lock`` guards ``ledger``; it is never held over a call on the log. ``ownership`` is
+    replaced whole by the consumer's thread and read by the committer.
+    """
+
+    def __init__(self, ledger: Ledger, committer: Signal) -> None:
+        self.lock = threading.Lock()
+        self.ledger = ledger
+        self.ownership = Ownership()
+        self.committer = committer
+        self.stats = Stats()
+        self.stopped: dict[int, StreamsError] = {}
+        """Partitions that cannot go on, with the reason."""
+        self.paused: frozenset[int] = frozenset()
+        self.failure: StreamsError | None = None
+        """Why the pool as a whole cannot go on."""
+        self._woken = False
+        self.renewed = 0
+        """How often the consumer was replaced by a new one (the worker fenced itself)."""
+
+    def wake(self) -> None:
+        """Something is finished: wake the committer, once until it has looked."""
+        if not self._woken:
+            self._woken = True
+            self.committer.set()
+
+    def looked(self) -> None:
+        """The committer is about to plan: what finishes from now on wakes it again."""
+        self._woken = False
+
+    def fail(self, error: StreamsError) -> None:
+        """The pool stops; the first reason counts."""
+        if self.failure is None:
+            self.failure = error
+        self.committer.set()

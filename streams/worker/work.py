@@ -1,0 +1,255 @@
+"""One task inside a worker, and the records that its end causes."""
+
+from __future__ import annotations
+
+import traceback
+import zlib
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from streams.agent import Agent
+from streams.avro import encode
+from streams.core.lanes import Lanes
+from streams.core.ledger import Possession
+from streams.core.outbox import Outbox, Outgoing
+from streams.errors import StreamsError
+from streams.ids import partition_of
+from streams.ports import Clock, Headers, Record
+from streams.records import Cost, DeadLetter, ErrorReport, Header, Result, Status, Task
+from streams.topics import Topics
+
+FRAMES_MAX = 12
+MESSAGE_MAX = 4_000
+OVERHEAD_BYTES = 512
+"""What a record takes beside its value, generously: batch header, key, headers."""
+
+
+@dataclass(slots=True)
+class Charge:
+    """A cost that a handler declared, waiting for the task's end."""
+
+    resource: str
+    kind: str
+    units: int
+    amount_micros: int
+    attempt: int
+    at: int
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A task from its delivery to its outbox."""
+
+    possession: Possession
+    record: Record
+    task: Task
+    lane: bytes | None
+    attempt: int
+    alone: bool = False
+    started_at: int = 0
+    waited_s: float = 0.0
+    due: float = float("inf")
+    """When the running attempt is cut off, on the monotonic clock."""
+    cut: str = ""
+    """Why it was cut off: ``timeout``, ``expired`` or ``lost``."""
+    charges: list[Charge] = field(default_factory=list[Charge])
+    children: list[Outgoing] = field(default_factory=list[Outgoing])
+
+    @property
+    def lanes(self) -> Lanes:
+        return self.possession.lanes
+
+
+class Outcomes:
+    """Makes the outbox of a task's end: result, costs, children or dead letter."""
+
+    def __init__(
+        self,
+        agent: Agent[Any, Any],
+        topics: Topics,
+        worker_id: str,
+        clock: Clock,
+        *,
+        costs_partitions: int,
+        max_message_bytes: int,
+    ) -> None:
+        self._agent = agent
+        self._topics = topics
+        self._worker_id = worker_id
+        self._clock = clock
+        self._costs_partitions = costs_partitions
+        self._value_max = max_message_bytes - OVERHEAD_BYTES
+        self._results = topics.results(agent.name)
+        self._dead = topics.dead(agent.name)
+        self._source = topics.tasks(agent.name)
+        self._costs = topics.costs
+
+    @property
+    def own_topics(self) -> frozenset[str]:
+        return frozenset({self._results, self._dead, self._costs})
+
+    def succeeded(self, work: Work, output: bytes) -> Outbox:
+        """The result with its costs and children; a failed one if it is too large."""
+        result = encode(self._result(work, "succeeded", "", output=output))
+        if len(result) > self._value_max:
+            too_large = StreamsError(
+                f"the result has {len(result)} bytes, its topic takes {self._value_max}",
+                hint="return less, or store the output elsewhere and return where it is",
+            )
+            return self.failed(work, "result_too_large", too_large)
+        key = work.record.key()
+        records = [Outgoing(self._results, work.possession.partition, key, result)]
+        if work.charges:
+            records += self._cost_records(work)
+        records += work.children
+        return self._outbox(work, records)
+
+    def expired(self, work: Work) -> Outbox:
+        """The deadline passed: a result, and no dead letter, since nobody wants it any more."""
+        error = ErrorReport(code="E0603", type="TaskExpired", message="the deadline passed")
+        return self._ended(work, "expired", "deadline", error, dead=False)
+
+    def failed(self, work: Work, reason: str, error: BaseException) -> Outbox:
+        """A failed result and a dead letter with the original record."""
+        return self._ended(work, "failed", reason, report(error), dead=True)
+
+    def undecodable(self, possession: Possession, record: Record, error: StreamsError) -> Outbox:
+        """A dead letter alone: what cannot be read has no task id to answer to."""
+        letter = self._dead_letter(record, None, "undecodable", report(error), 0)
+        outgoing = Outgoing(self._dead, possession.partition, record.key(), letter)
+        return Outbox(possession.partition, possession.epoch, record.offset(), [outgoing], None)
+
+    def _ended(
+        self, work: Work, status: Status, reason: str, error: ErrorReport, *, dead: bool
+    ) -> Outbox:
+        partition, key = work.possession.partition, work.record.key()
+        result = encode(self._result(work, status, reason, error=error))
+        records = [Outgoing(self._results, partition, key, result)]
+        if dead:
+            letter = self._dead_letter(work.record, work.task, reason, error, work.attempt)
+            records.append(Outgoing(self._dead, partition, key, letter))
+        records += self._cost_records(work)
+        return self._outbox(work, records)
+
+    def _outbox(self, work: Work, records: list[Outgoing]) -> Outbox:
+        possession = work.possession
+        return Outbox(possession.partition, possession.epoch, work.record.offset(), records, work)
+
+    def _result(
+        self,
+        work: Work,
+        status: Status,
+        reason: str,
+        *,
+        output: bytes | None = None,
+        error: ErrorReport | None = None,
+    ) -> Result[bytes]:
+        task = work.task
+        now = self._clock.now_micros()
+        return Result(
+            task.task_id,
+            task.run_id,
+            self._agent.name,
+            self._agent.policy.version,
+            self._worker_id,
+            work.attempt,
+            status,
+            task.submitted_at,
+            work.started_at or now,
+            now,
+            self._source,
+            work.possession.partition,
+            work.record.offset(),
+            reason,
+            False,
+            output,
+            error,
+            sum([charge.amount_micros for charge in work.charges]) if work.charges else 0,
+            task.tenant,
+            f"{zlib.crc32(task.input):08x}",
+            task.redrive_of,
+            task.parent_task_id,
+        )
+
+    def _cost_records(self, work: Work) -> list[Outgoing]:
+        task = work.task
+        key = f"{task.tenant}\0{self._worker_id}".encode()
+        partition = partition_of(key, self._costs_partitions)
+        return [
+            Outgoing(
+                self._costs,
+                partition,
+                key,
+                encode(
+                    Cost(
+                        f"{task.task_id}.{number}",
+                        task.task_id,
+                        task.run_id,
+                        self._agent.name,
+                        self._worker_id,
+                        charge.attempt,
+                        charge.kind,
+                        charge.resource,
+                        charge.units,
+                        charge.amount_micros,
+                        charge.at,
+                        task.tenant,
+                    )
+                ),
+            )
+            for number, charge in zip(count(1), work.charges, strict=False)
+        ]
+
+    def _dead_letter(
+        self, record: Record, task: Task | None, reason: str, error: ErrorReport, attempts: int
+    ) -> bytes:
+        return encode(
+            DeadLetter(
+                agent=self._agent.name,
+                agent_version=self._agent.policy.version,
+                reason=reason,
+                worker_id=self._worker_id,
+                source_topic=self._source,
+                source_partition=record.partition(),
+                source_offset=record.offset(),
+                source_timestamp_ms=record.timestamp()[1],
+                at=self._clock.now_micros(),
+                task_id=task.task_id if task else None,
+                run_id=task.run_id if task else None,
+                tenant=task.tenant if task else "",
+                error=error,
+                attempts=attempts,
+                key=record.key(),
+                value=record.value(),
+                headers=_headers(record.headers()),
+            )
+        )
+
+
+def _headers(headers: Headers | None) -> list[Header]:
+    return [Header(name, value or b"") for name, value in headers or ()]
+
+
+def report(error: BaseException) -> ErrorReport:
+    """An error as it goes on the wire: for users' exceptions with their own frames."""
+    if isinstance(error, StreamsError):
+        message, hint, code = error.message, error.hint, error.code
+    else:
+        message, hint, code = str(error), "", ""
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "streams.errors"):
+        name = f"{kind.__module__}.{name}"
+    return ErrorReport(code, name, message[:MESSAGE_MAX], hint, user_frames(error))
+
+
+def user_frames(error: BaseException) -> list[str]:
+    """``file:line in function: source`` of the user's own code, innermost last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    package = __file__.rsplit("worker", 1)[0]
+    own = [f for f in frames if not f.filename.startswith(package)]
+    return [
+        f"{f.filename}:{f.lineno} in {f.name}" + (f": {f.line}" if f.line else "")
+        for f in own[-FRAMES_MAX:]
+    ]
