@@ -128,9 +128,9 @@ def learn(schema_json: str) -> str:
             f"a schema that was published cannot be read: {_said(error)}",
             hint="only workers and clients write to the topic 'schemas'",
         ) from error
-    if prefix not in _BY_PREFIX:
-        with _learning:
-            if len(_learned) >= LEARNED_MAX:
+    with _learning:
+        if prefix not in _BY_PREFIX and prefix not in _learned:
+            while len(_learned) >= LEARNED_MAX:
                 del _learned[next(iter(_learned))]
             _learned[prefix] = _Learned(name, parsed)
     return prefix[2:].hex()
@@ -225,7 +225,7 @@ def _width_min(schema: Json, space: str, widths: dict[str, int | None]) -> int:
     kind = schema["type"]
     if kind in ("array", "map"):
         items = _width_min(schema["items" if kind == "array" else "values"], space, widths)
-        if kind == "array" and not items:
+        if kind == "array" and items < 1:
             raise ValueError("an array whose items take no bytes")
         return 1
     if kind not in ("record", "enum", "fixed"):
@@ -357,12 +357,13 @@ def _builder(schema: Json, *, by_name: bool) -> Callable[[Dict], Any]:
 
 
 def _part_builder(schema: Json, by_name: bool) -> Callable[[Any], Any] | None:
-    """The builder of a field that holds a record, perhaps, or an array of them; else None."""
+    """The builder of a field that holds a record, perhaps, or an array; None if none is needed."""
     inner = cast(list[Json], schema)[-1] if isinstance(schema, list) else schema
     many = isinstance(inner, dict) and cast(Dict, inner)["type"] == "array"
-    record: Json = cast(Dict, inner)["items"] if many else inner
+    record: Json = cast(Dict, inner)["items"] if many else cast(Json, inner)
     if not isinstance(record, dict):
-        return None
+        # A field that the writer did not have gets the schema's own default list.
+        return list if many and by_name else None
     build = _builder(record, by_name=by_name)
     if many:
         return lambda values: [build(item) for item in values]
