@@ -1,4 +1,4 @@
-"""What users' tests need: a real Kafka. Nothing is imported before it is used."""
+"""What users' tests need: a fleet of agents, and a real Kafka. Nothing is imported before it is used."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streams.testing.fleet import Fleet
     from streams.testing.kafka import Kafka
 
-__all__ = ["Kafka"]
+__all__ = ["Fleet", "Kafka"]
 
-_HOMES = {"Kafka": "streams.testing.kafka"}
+_HOMES = {"Fleet": "streams.testing.fleet", "Kafka": "streams.testing.kafka"}
 
 
 def __getattr__(name: str) -> Any:

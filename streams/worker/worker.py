@@ -13,7 +13,6 @@ from streams.agent import Agent
 from streams.clock import SystemClock
 from streams.errors import SettingsInvalid
 from streams.ids import is_name, new_slot
-from streams.kafka.log import KafkaLog
 from streams.settings import Settings, resolve
 from streams.threads import ThreadRunner
 from streams.topics import Topics
@@ -87,6 +86,9 @@ class Worker:
         await self._running
 
     async def _serve(self, started: asyncio.Future[None] | None) -> None:
+        # Imported here: the runtime itself also runs without the Kafka client, in tests.
+        from streams.kafka.log import KafkaLog
+
         settings = self.settings
         log = KafkaLog(settings.bootstrap, settings.kafka)
         runner = ThreadRunner()
