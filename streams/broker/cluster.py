@@ -38,6 +38,7 @@ STOP_GRACE_S = 15
 _POLL_S = 0.05
 _START_TRIES = 3  # a free port may be taken by another before the broker listens
 _LOG_TAIL_LINES = 15
+_PORT_LOST = "Address already in use"
 _HEAP_MB = {1: 512, 3: 384}
 
 
@@ -117,10 +118,11 @@ class Cluster:
         if self._owned:
             self._watchdog = self._start_watchdog()
         try:
+            self._check_port()
             identity = self._identity()
             self.cluster_id = identity.cluster_id
             self._jars = classpath()
-            for left in reversed(range(_START_TRIES)):
+            for left in reversed(range(1 if self._port else _START_TRIES)):
                 self._nodes = self._choose_nodes(identity.brokers)
                 if self._start_all(last=left == 0):
                     return
@@ -179,12 +181,14 @@ class Cluster:
             )
         return found
 
-    def _choose_nodes(self, brokers: int) -> dict[int, Node]:
+    def _check_port(self) -> None:
         if self._port and not is_free(self._port):
             raise KafkaFailed(
                 f"port {self._port} is in use",
                 hint="choose another, or none: then the next free one is taken",
             )
+
+    def _choose_nodes(self, brokers: int) -> dict[int, Node]:
         first = PORT if self._port is None else self._port
         ports = free_ports(brokers, first or None)
         controllers = [port for port in free_ports(brokers * 2) if port not in ports]
@@ -203,7 +207,7 @@ class Cluster:
             for node in self.nodes:
                 self._wait_started(node, offsets[node.id])
         except KafkaFailed as error:
-            if last or "Address already in use" not in error.message:
+            if last or _PORT_LOST not in error.message:
                 raise
             for node in self.nodes:
                 self.kill(node.id)
@@ -269,7 +273,8 @@ class Cluster:
     def _start_watchdog(self) -> subprocess.Popen[bytes]:
         scratch = [] if self._scratch is None else [str(self._scratch)]
         return subprocess.Popen(
-            [sys.executable, "-m", "streams.broker.watchdog", self._mark, *scratch],
+            # -P: a folder named "streams" in the current directory is not this package
+            [sys.executable, "-P", "-m", "streams.broker.watchdog", self._mark, *scratch],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C is for the owner, which ends the brokers last
@@ -298,8 +303,9 @@ def _read_from(path: Path, offset: int) -> str:
 
 
 def _failed(node: Node, offset: int, what: str) -> KafkaFailed:
-    tail = _read_from(node.log, offset).splitlines()[-_LOG_TAIL_LINES:]
+    lines = _read_from(node.log, offset).splitlines()
+    told = [line for line in lines if not line.startswith("\tat ")][-_LOG_TAIL_LINES:]
     return KafkaFailed(
-        "\n".join([f"broker {node.id} {what}; its log ends with:", *tail]),
+        "\n".join([f"broker {node.id} {what}; its log ends with:", *told]),
         hint=f"the whole log is {node.log}",
     )

@@ -110,8 +110,11 @@ def _download(home: Path, jars: Sequence[Jar]) -> None:
         ThreadPoolExecutor(_DOWNLOADS_MAX) as pool,
     ):
         fetches = [pool.submit(_fetch, jar, home, Path(part), advance) for jar in jars]
-        for fetch in fetches:
-            fetch.result()
+        try:
+            for fetch in fetches:
+                fetch.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # after one failure the rest is not tried
 
 
 def _fetch(jar: Jar, home: Path, part: Path, advance: Advance) -> None:

@@ -1,0 +1,96 @@
+"""Which processes count as alive, and that those meant to end do end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.broker import process
+
+MARK = "broker-of-this-test"
+READY = "print('ready', flush=True);"
+
+Start = Callable[[str], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start Python code that prints 'ready' and whose command line carries the mark."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(code: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", code, MARK]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        started.append(child)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+        child.communicate()
+
+
+WAIT = f"import signal; {READY} signal.pause()"
+DEAF = f"import signal; signal.signal(15, signal.SIG_IGN); {READY}\nwhile True: signal.pause()"
+
+
+def test_a_process_is_alive_only_under_its_own_mark(start: Start) -> None:
+    child = start(WAIT)
+    assert process.is_alive(child.pid, MARK)
+    assert not process.is_alive(child.pid, "another")
+
+
+def test_a_process_that_nobody_collected_is_dead(start: Start) -> None:
+    child = start(WAIT)
+    process.end([child.pid], MARK, grace_s=10)
+    assert child.returncode is None  # a zombie: we have not waited for it
+    assert not process.is_alive(child.pid, MARK)
+    assert child.wait() == -signal.SIGTERM
+
+
+def test_a_process_deaf_to_sigterm_is_killed(start: Start) -> None:
+    child = start(DEAF)
+    process.end([child.pid], MARK, grace_s=0.1)
+    assert child.wait() == -signal.SIGKILL
+
+
+def test_a_stopped_process_is_alive_and_can_be_ended(start: Start) -> None:
+    child = start(WAIT)
+    process.send(child.pid, signal.SIGSTOP)
+    os.waitpid(child.pid, os.WUNTRACED)
+    assert process.is_stopped(child.pid)
+    assert process.is_alive(child.pid, MARK)
+    process.end([child.pid], MARK, grace_s=10)
+    assert child.wait() == -signal.SIGTERM
+
+
+def test_a_number_that_went_to_another_process_is_left_alone(start: Start) -> None:
+    child = start(WAIT)
+    process.end([child.pid], "another", grace_s=0)
+    assert child.poll() is None
+
+
+def test_the_watchdog_kills_what_was_announced_and_removes_the_scratch(
+    start: Start, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    (scratch / "data").mkdir(parents=True)
+    announced, other = start(WAIT), start(WAIT)
+    command = [sys.executable, "-m", "streams.broker.watchdog", MARK, str(scratch)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as watchdog:
+        assert watchdog.stdin is not None
+        print(announced.pid, file=watchdog.stdin, flush=True)
+        assert announced.poll() is None  # as long as the pipe is open, nothing ends
+        watchdog.stdin.close()
+        assert watchdog.wait() == 0
+    assert announced.wait() == -signal.SIGKILL
+    assert other.poll() is None
+    assert not scratch.exists()
