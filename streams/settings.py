@@ -208,14 +208,14 @@ def _live_cluster(cwd: Path) -> tuple[Path, str]:
             continue
         try:
             state = json.loads(path.read_text("utf-8"))
-            bootstrap, pids = str(state["bootstrap"]), [int(pid) for pid in state["pids"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise SettingsInvalid(
-                f"{path} cannot be read as the record of a cluster",
-                hint="delete it, then: streams dev",
-            ) from None
-        if any(_is_alive(pid) for pid in pids):
-            return path, bootstrap
+            bootstrap, data = str(state["bootstrap"]), str(state["data"])
+            pids = [int(broker["pid"]) for broker in state["brokers"]]
+            alive = any(_is_alive(pid, data) for pid in pids)
+        except (ValueError, KeyError, TypeError):
+            pass  # of another version; the next cluster that starts here replaces it
+        else:
+            if alive:
+                return path, bootstrap
         dead = dead or path
     stopped = f"; the cluster recorded in {dead} is not running" if dead else ""
     raise SettingsInvalid(
@@ -229,13 +229,18 @@ def _upwards(cwd: Path, name: Path) -> Iterator[Path]:
     return (folder / name for folder in (cwd, *cwd.parents))
 
 
-def _is_alive(pid: int) -> bool:
-    if pid <= 0:  # to kill() these are groups of processes
-        return False
+def _is_alive(pid: int, data: str) -> bool:
+    """Whether the process runs and is a broker on these data: after a restart of the machine
+    its number belongs to something else."""
+    if Path("/proc/self").exists():
+        try:
+            return os.fsencode(data) in Path("/proc", str(pid), "cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
     try:
         os.kill(pid, 0)
     except PermissionError:
         return True
-    except (ProcessLookupError, OverflowError):
+    except ProcessLookupError:
         return False
     return True

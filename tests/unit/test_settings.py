@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.broker import state
+from streams.broker.state import Broker, Running
 from streams.errors import SettingsInvalid
 from streams.settings import OWNED, Settings, resolve
 
@@ -23,8 +25,20 @@ def write(folder: Path, text: str) -> Path:
 def record(folder: Path, pids: list[int], bootstrap: str = "127.0.0.1:9191") -> Path:
     path = folder / ".streams" / "kafka.json"
     path.parent.mkdir()
-    path.write_text(json.dumps({"bootstrap": bootstrap, "pids": pids, "brokers": 1}))
+    brokers = tuple(Broker(n, bootstrap, pid, "") for n, pid in enumerate(pids, 1))
+    state.write(folder, Running(bootstrap, brokers, str(folder / "data"), "id", "4", "", None))
     return path
+
+
+@pytest.fixture
+def broker_pid(tmp_path: Path) -> Iterator[int]:
+    """The pid of a process that looks like a broker on the data of ``record``."""
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path / "data" / "broker-1")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # it has become another program than this one
+        yield child.pid
 
 
 @pytest.fixture
@@ -35,13 +49,13 @@ def ended_pid() -> int:
     return child.pid
 
 
-def test_each_source_gives_way_to_the_one_before(tmp_path: Path) -> None:
-    state = record(tmp_path, [os.getpid()])
+def test_each_source_gives_way_to_the_one_before(tmp_path: Path, broker_pid: int) -> None:
+    recorded = record(tmp_path, [broker_pid])
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     settings = resolve(cwd=below, env={})
     assert (settings.bootstrap, settings.prefix) == ("127.0.0.1:9191", "")
-    assert settings.provenance == {"bootstrap": str(state), "prefix": "default"}
+    assert settings.provenance == {"bootstrap": str(recorded), "prefix": "default"}
 
     file = write(tmp_path, 'bootstrap = "file:1"\nprefix = "p-file"')
     settings = resolve(cwd=below, env={})
@@ -83,21 +97,39 @@ def test_without_a_broker_the_hint_is_how_to_get_one(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_has_ended_does_not_count(tmp_path: Path, ended_pid: int) -> None:
-    state = record(tmp_path, [ended_pid, 0, -1])
+    recorded = record(tmp_path, [ended_pid])
     with pytest.raises(SettingsInvalid, match="is not running") as caught:
         resolve(cwd=tmp_path, env={})
-    assert str(state) in str(caught.value)
+    assert str(recorded) in str(caught.value)
 
 
-def test_a_cluster_with_one_broker_left_counts(tmp_path: Path, ended_pid: int) -> None:
-    record(tmp_path, [ended_pid, os.getpid()])
+def test_a_process_that_took_over_a_brokers_number_does_not_count(tmp_path: Path) -> None:
+    record(tmp_path, [os.getpid()])
+    with pytest.raises(SettingsInvalid, match="is not running"):
+        resolve(cwd=tmp_path, env={})
+
+
+def test_a_cluster_with_one_broker_left_counts(
+    tmp_path: Path, ended_pid: int, broker_pid: int
+) -> None:
+    record(tmp_path, [ended_pid, broker_pid])
     assert resolve(cwd=tmp_path, env={}).bootstrap == "127.0.0.1:9191"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"bootstrap": "a:1", "pids": 7}'])
-def test_a_record_that_cannot_be_read_is_an_error(tmp_path: Path, text: str) -> None:
+def test_a_live_cluster_further_up_counts_when_the_nearer_has_ended(
+    tmp_path: Path, ended_pid: int, broker_pid: int
+) -> None:
+    record(tmp_path, [broker_pid])
+    below = tmp_path / "below"
+    below.mkdir()
+    record(below, [ended_pid], "127.0.0.1:1")
+    assert resolve(cwd=below, env={}).bootstrap == "127.0.0.1:9191"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"bootstrap": "a:1", "brokers": 7}'])
+def test_a_record_of_another_version_does_not_count(tmp_path: Path, text: str) -> None:
     record(tmp_path, []).write_text(text)
-    with pytest.raises(SettingsInvalid, match=r"kafka\.json cannot be read"):
+    with pytest.raises(SettingsInvalid, match="is not running"):
         resolve(cwd=tmp_path, env={})
 
 
@@ -170,12 +202,12 @@ def test_a_list_of_servers_is_accepted(bootstrap: str) -> None:
     assert Settings(bootstrap).bootstrap == bootstrap
 
 
-@pytest.mark.parametrize("prefix", [".", "a.", "-a", "a b", "a_b", "ä", "a" * 101])
+@pytest.mark.parametrize("prefix", [".", "a.", "-a", "a b", "a_b", "ä", "a" * 61])
 def test_a_prefix_that_no_topic_can_begin_with_is_refused(prefix: str) -> None:
     with pytest.raises(SettingsInvalid, match="cannot begin the name of a topic"):
         Settings("a:1", prefix)
 
 
-@given(st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,98}[A-Za-z0-9])?", fullmatch=True))
+@given(st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,58}[A-Za-z0-9])?", fullmatch=True))
 def test_any_other_prefix_is_accepted(prefix: str) -> None:
     assert Settings("a:1", prefix).prefix == prefix
