@@ -1,0 +1,1 @@
+"""The log on Apache Kafka: the only importer of the Kafka client."""

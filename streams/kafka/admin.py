@@ -1,0 +1,248 @@
+"""Topics, groups and offsets through the admin client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, cast
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
+    NewTopic,  # pyright: ignore[reportPrivateImportUsage]
+    OffsetSpec,  # pyright: ignore[reportPrivateImportUsage]
+    ResourceType,  # pyright: ignore[reportPrivateImportUsage]
+)
+
+from streams.errors import LogError
+from streams.kafka import config
+from streams.kafka.errors import log_error, raised
+from streams.ports import Bounds, Committed, GroupInfo, Member, TopicInfo, TopicSpec
+
+REQUEST_TIMEOUT_S = 10.0
+# The client's own time-out comes first and says more.
+_FUTURE_TIMEOUT_S = REQUEST_TIMEOUT_S + 2.0
+VISIBLE_TIMEOUT_S = 10.0
+RETRY_S = 0.02
+_COORDINATOR_MOVES = frozenset(
+    {"COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"}
+)
+_EARLIEST = cast(OffsetSpec, OffsetSpec.earliest())
+_LATEST = cast(OffsetSpec, OffsetSpec.latest())
+
+
+class KafkaAdmin:
+    """Implements :class:`~streams.ports.Admin`; every call ends within about 12 s."""
+
+    def __init__(self, settings: config.Config) -> None:
+        # The client types its futures without their results.
+        self._client: Any = config.make(AdminClient, settings)
+
+    def topics(
+        self, names: Iterable[str] | None = None, *, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> dict[str, TopicInfo]:
+        """The topics that exist, from fresh metadata; a missing name is missing in the result."""
+        try:
+            # All of them: asking for one by name creates it where brokers are set so.
+            found = self._client.list_topics(timeout=timeout_s).topics
+        except KafkaException as exception:
+            raise raised(exception) from exception
+        wanted = None if names is None else set(names)
+        infos: dict[str, TopicInfo] = {}
+        for name, topic in found.items():
+            if topic.error is None and (wanted is None or name in wanted):
+                replication = min((len(p.replicas) for p in topic.partitions.values()), default=0)
+                infos[name] = TopicInfo(name, len(topic.partitions), replication)
+        return infos
+
+    def topic_config(self, name: str) -> dict[str, str]:
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        futures = self._client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)
+        entries = _result(futures[resource], topic=name)
+        return {key: entry.value for key, entry in entries.items() if entry.value is not None}
+
+    def create_topics(self, specs: Sequence[TopicSpec]) -> None:
+        """Create all, with the cluster's default replication; LogError names the topic.
+
+        Returns when the cluster's metadata show all of them; one that fails does not keep the
+        others from being created.
+        """
+        if not specs:
+            return
+        futures = self._client.create_topics(
+            [NewTopic(s.name, s.partitions, config=dict(s.config)) for s in specs],
+            request_timeout=REQUEST_TIMEOUT_S,
+        )
+        failures: list[LogError] = []
+        for name, future in futures.items():
+            try:
+                _result(future, topic=name)
+            except LogError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        self._wait_visible({spec.name for spec in specs})
+
+    def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, Bounds]:
+        wanted = list(partitions)
+        first = self._offsets(topic, wanted, _EARLIEST)
+        last = self._offsets(topic, wanted, _LATEST)
+        return {p: Bounds(first[p], last[p]) for p in wanted}
+
+    def offsets_at(
+        self, topic: str, partitions: Iterable[int], timestamp_ms: int
+    ) -> dict[int, int]:
+        """First offset appended at or after the time; the end where there is none."""
+        found = self._offsets(topic, partitions, OffsetSpec.for_timestamp(timestamp_ms))
+        later = [p for p, offset in found.items() if offset < 0]
+        if later:
+            found |= {p: bounds.end for p, bounds in self.bounds(topic, later).items()}
+        return found
+
+    def committed(
+        self, group: str, topic: str, partitions: Iterable[int], *, stable: bool = True
+    ) -> dict[int, Committed | None]:
+        """What the group committed; None where it never did.
+
+        With ``stable``, LogError ``UNSTABLE_OFFSET_COMMIT`` while a transaction holds an offset.
+        """
+        places = [TopicPartition(topic, p) for p in partitions]
+        if not places:
+            return {}
+        asked = ConsumerGroupTopicPartitions(group, places)
+
+        def ask() -> dict[str, Future[Any]]:
+            return self._client.list_consumer_group_offsets(
+                [asked], require_stable=stable, request_timeout=REQUEST_TIMEOUT_S
+            )
+
+        return {
+            place.partition: Committed(place.offset, place.metadata or "")
+            if place.offset != OFFSET_INVALID
+            else None
+            for place in _places(_of_group(ask, group), topic)
+        }
+
+    def set_committed(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
+        """Overwrite a group's offsets; LogError if the group has members."""
+        if not offsets:
+            return
+        places = [TopicPartition(topic, p, c.offset, c.metadata) for p, c in offsets.items()]
+        asked = ConsumerGroupTopicPartitions(group, places)
+
+        def ask() -> dict[str, Future[Any]]:
+            return self._client.alter_consumer_group_offsets(
+                [asked], request_timeout=REQUEST_TIMEOUT_S
+            )
+
+        _places(_of_group(ask, group), topic)
+
+    def groups(self) -> list[str]:
+        future = self._client.list_consumer_groups(request_timeout=REQUEST_TIMEOUT_S)
+        return sorted(str(group.group_id) for group in _result(future).valid)
+
+    def group(self, name: str) -> GroupInfo:
+
+        def ask() -> dict[str, Future[Any]]:
+            return self._client.describe_consumer_groups([name], request_timeout=REQUEST_TIMEOUT_S)
+
+        try:
+            found = _of_group(ask, name)
+        except LogError as error:
+            if error.kind == "GROUP_ID_NOT_FOUND":
+                return GroupInfo(name, "dead", ())
+            raise
+        members = tuple(
+            Member(
+                member_id=member.member_id,
+                client_id=member.client_id,
+                instance_id=member.group_instance_id or "",
+                host=member.host,
+                partitions=tuple(
+                    (place.topic, place.partition) for place in member.assignment.topic_partitions
+                ),
+            )
+            for member in found.members
+        )
+        return GroupInfo(name, found.state.name.lower(), members)
+
+    def _ask_offsets(
+        self, topic: str, partitions: Iterable[int], which: OffsetSpec
+    ) -> dict[int, Future[Any]]:
+        places = {TopicPartition(topic, p): which for p in partitions}
+        if not places:
+            return {}
+        futures = self._client.list_offsets(places, request_timeout=REQUEST_TIMEOUT_S)
+        return {place.partition: future for place, future in futures.items()}
+
+    def _offsets(self, topic: str, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
+        """One offset per partition; waits for leaders, which a new topic has only after a while."""
+        end = time.monotonic() + VISIBLE_TIMEOUT_S
+        found: dict[int, int] = {}
+        left = list(partitions)
+        while left:
+            for p, future in self._ask_offsets(topic, left, spec).items():
+                try:
+                    found[p] = _result(future, topic=topic, partition=p).offset
+                except LogError as error:
+                    if error.kind not in _NO_LEADER or time.monotonic() > end:
+                        raise
+            left = [p for p in left if p not in found]
+            if left:
+                time.sleep(RETRY_S)
+        return found
+
+    def _wait_visible(self, names: set[str]) -> None:
+        end = time.monotonic() + VISIBLE_TIMEOUT_S
+        while missing := names - self.topics(names).keys():
+            if time.monotonic() > end:
+                raise LogError("_TIMED_OUT", "created, but not seen yet", topic=min(missing))
+            time.sleep(RETRY_S)
+
+
+_NO_LEADER = frozenset({"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"})
+
+
+def _result(future: Future[Any], *, topic: str | None = None, partition: int | None = None) -> Any:
+    """What a future of the admin client brings; its types are not known to the checker."""
+    try:
+        return future.result(_FUTURE_TIMEOUT_S)
+    except KafkaException as exception:
+        error = raised(exception, topic, partition)
+        if error.kind == "_NOENT":
+            # How the client says that metadata show no leader for the partition.
+            error = LogError(
+                "UNKNOWN_TOPIC_OR_PART", "no such partition", topic=topic, partition=partition
+            )
+        raise error from exception
+    except FutureTimeout as exception:
+        raise LogError("_TIMED_OUT", "no answer", topic=topic, partition=partition) from exception
+
+
+def _of_group(ask: Callable[[], dict[str, Future[Any]]], group: str) -> Any:
+    """The answer of a group's coordinator, asked again while it is still being found or loaded."""
+    end = time.monotonic() + REQUEST_TIMEOUT_S
+    while True:
+        try:
+            return _result(ask()[group])
+        except LogError as error:
+            if error.kind not in _COORDINATOR_MOVES or time.monotonic() > end:
+                raise
+        time.sleep(RETRY_S)
+
+
+def _places(answer: Any, topic: str) -> list[TopicPartition]:
+    """The partitions of a group's answer; LogError for the first that carries an error."""
+    places: list[TopicPartition] = answer.topic_partitions
+    for place in places:
+        if place.error is not None:
+            raise log_error(place.error, topic, place.partition)
+    return places

@@ -1,0 +1,126 @@
+"""How each client is set up: defaults, the user's properties over them, then what must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaException
+
+from streams.errors import SettingsInvalid
+from streams.kafka.errors import LOGGER, log_event
+
+Properties = Mapping[str, str]
+Config = dict[str, Any]
+Client = TypeVar("Client")
+
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+TRANSACTION_TIMEOUT_MS = 5_000
+SESSION_TIMEOUT_MS = 6_000
+
+_COMMON: Config = {
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1_000,
+}
+_CONSUMER: Config = {
+    "fetch.wait.max.ms": 20,
+    "fetch.queue.backoff.ms": 5,
+    "fetch.error.backoff.ms": 50,
+}
+# Prefetched records cost memory and are thrown away by ``pause``: few of them.
+_GROUP: Config = {
+    "queued.min.messages": 2_000,
+    "queued.max.messages.kbytes": 4_096,
+    "session.timeout.ms": SESSION_TIMEOUT_MS,
+    "heartbeat.interval.ms": 300,
+}
+_PRODUCER: Config = {
+    "compression.type": "lz4",
+    "message.max.bytes": MESSAGE_BYTES_MAX,
+    # A topic that does not exist is reported by name after this, not as a vague time-out.
+    "topic.metadata.propagation.max.ms": 2_000,
+}
+_TRANSACTIONAL: Config = {
+    "linger.ms": 1,
+    "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+    # The broker answers CONCURRENT_TRANSACTIONS while it ends the one before: with the
+    # client's 100 ms each transaction of a busy worker would take that long.
+    "retry.backoff.ms": 5,
+    "retry.backoff.max.ms": 50,
+}
+_READ_COMMITTED: Config = {
+    "isolation.level": "read_committed",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    # Anything else jumps over unfinished offsets with a log line only.
+    "auto.offset.reset": "error",
+}
+
+
+def admin(bootstrap: str, properties: Properties) -> Config:
+    """An admin client."""
+    return _merge(bootstrap, properties, {}, {})
+
+
+def group_consumer(
+    bootstrap: str, properties: Properties, group: str, client_id: str, slot: str | None
+) -> Config:
+    """A member of a group; static with a slot."""
+    fixed: Config = {
+        "group.id": group,
+        "client.id": client_id,
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "enable.partition.eof": False,
+        **_READ_COMMITTED,
+    }
+    if slot is not None:
+        fixed["group.instance.id"] = slot
+    return _merge(bootstrap, properties, _CONSUMER | _GROUP, fixed)
+
+
+def reader(bootstrap: str, properties: Properties) -> Config:
+    """A consumer outside of groups; the client wants the name of one all the same."""
+    fixed: Config = {"group.id": "streams-reader", "enable.partition.eof": True, **_READ_COMMITTED}
+    return _merge(bootstrap, properties, _CONSUMER, fixed)
+
+
+def producer(bootstrap: str, properties: Properties) -> Config:
+    """An idempotent producer."""
+    fixed: Config = {"enable.idempotence": True, "acks": "all"}
+    return _merge(bootstrap, properties, {**_PRODUCER, "linger.ms": 5}, fixed)
+
+
+def transactional_producer(bootstrap: str, properties: Properties, name: str) -> Config:
+    """A transactional producer; its reports of delivery come for failures only."""
+    fixed: Config = {
+        "transactional.id": name,
+        "client.id": name,
+        "enable.idempotence": True,
+        "acks": "all",
+        "delivery.report.only.error": True,
+    }
+    return _merge(bootstrap, properties, _PRODUCER | _TRANSACTIONAL, fixed)
+
+
+def make(kind: Callable[..., Client], config: Config) -> Client:
+    """A client of this configuration; SettingsInvalid names the property that is wrong."""
+    try:
+        return kind(config, logger=LOGGER)
+    except KafkaException as exception:
+        error = exception.args[0]
+        raise SettingsInvalid(
+            f"the Kafka client refuses its settings: {error.str()}",
+            hint="check [kafka] in streams.toml and STREAMS_KAFKA_*",
+        ) from exception
+
+
+def _merge(bootstrap: str, properties: Properties, default: Config, fixed: Config) -> Config:
+    return {
+        **_COMMON,
+        **default,
+        **properties,
+        **fixed,
+        "bootstrap.servers": bootstrap,
+        "error_cb": log_event,
+    }

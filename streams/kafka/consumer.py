@@ -1,0 +1,172 @@
+"""A member of a consumer group, with explicit offsets and no commits of its own."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+
+from streams.kafka.batch import EMPTY, Messages, sort, take_ready, wait_first
+from streams.kafka.errors import raised
+from streams.ports import Consumed, Membership, RebalanceListener
+
+LEAVE_TIMEOUT_S = 5.0
+_MAGIC = b"CGMDv2:"
+_GENERATION = struct.Struct("=i")
+
+
+class KafkaGroupConsumer:
+    """Implements :class:`~streams.ports.GroupConsumer`.
+
+    The listener runs inside the client's ``poll``, which would swallow the bookkeeping with
+    any exception: what the listener raises is kept, the assignment completed, and the
+    exception raised by the call of ours that was running. Partitions for which ``on_assign``
+    gave no offset (or raised) stay paused.
+    """
+
+    def __init__(self, client: Consumer, topic: str) -> None:
+        self._client = client
+        self._topic = topic
+        self._listener: RebalanceListener | None = None
+        self._owned: set[int] = set()
+        self._gone: set[int] = set()
+        self._held: Messages = []
+        self._failure: BaseException | None = None
+        self._membership = Membership(b"", -1, "")
+        self._closed = False
+
+    def subscribe(self, listener: RebalanceListener) -> None:
+        self._listener = listener
+        self._client.subscribe(
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def consume(self, records_max: int, timeout_s: float) -> Consumed:
+        if self._held:
+            held, self._held = self._held[:records_max], self._held[records_max:]
+            return sort(held)
+        try:
+            messages = wait_first(self._client, timeout_s)
+            # Partitions that went before the message came cannot be the message's.
+            self._gone.clear()
+            if messages:
+                messages += take_ready(self._client, records_max - 1)
+        except KafkaException as exception:
+            raise raised(exception, self._topic) from exception
+        if self._gone:
+            messages = [m for m in messages if m.partition() not in self._gone]
+        if self._failure is not None:
+            self._held = messages
+            self._raise_failure()
+        return sort(messages) if messages else EMPTY
+
+    def membership(self) -> Membership:
+        token = self._client.consumer_group_metadata()
+        if token != self._membership.token:
+            self._membership = Membership(token, *parse_token(token))
+        return self._membership
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        self._switch(self._client.pause, partitions)
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        self._switch(self._client.resume, partitions)
+
+    def unsubscribe(self) -> None:
+        """Leave the group (a static member too); waits at most ``LEAVE_TIMEOUT_S``."""
+        self._client.unsubscribe()
+        end = time.monotonic() + LEAVE_TIMEOUT_S
+        while (self._owned or self.membership().valid) and time.monotonic() < end:
+            # What is still queued belongs to partitions that are being given up.
+            wait_first(self._client, 0.02)
+        self._held.clear()
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Release everything; a static member that did not unsubscribe keeps its partitions."""
+        if not self._closed:
+            self._closed = True
+            self._client.close()
+            self._raise_failure()
+
+    def _switch(
+        self, switch: Callable[[list[TopicPartition]], None], partitions: Iterable[int]
+    ) -> None:
+        owned = [TopicPartition(self._topic, p) for p in partitions if p in self._owned]
+        if owned:
+            switch(owned)
+
+    def _on_assign(self, client: Consumer, gained: list[TopicPartition]) -> None:
+        partitions = [place.partition for place in gained]
+        self._owned.update(partitions)
+        offsets: Mapping[int, int] = {}
+        try:
+            if self._listener is not None:
+                offsets = self._listener.on_assign(partitions)
+        except BaseException as exception:
+            self._keep(exception)
+        try:
+            client.incremental_assign(
+                [TopicPartition(self._topic, p, offsets.get(p, OFFSET_INVALID)) for p in partitions]
+            )
+            self._switch(client.pause, [p for p in partitions if p not in offsets])
+        except BaseException as exception:
+            self._keep(exception)
+
+    def _on_revoke(self, client: Consumer, given_up: list[TopicPartition]) -> None:
+        tell = self._listener.on_revoke if self._listener is not None else None
+        self._give_up(client, given_up, tell)
+
+    def _on_lost(self, client: Consumer, lost: list[TopicPartition]) -> None:
+        tell = self._listener.on_lost if self._listener is not None else None
+        self._give_up(client, lost, tell)
+
+    def _give_up(
+        self,
+        client: Consumer,
+        places: list[TopicPartition],
+        tell: Callable[[Sequence[int]], None] | None,
+    ) -> None:
+        partitions = [place.partition for place in places]
+        try:
+            if tell is not None:
+                tell(partitions)
+        except BaseException as exception:
+            self._keep(exception)
+        self._owned.difference_update(partitions)
+        self._gone.update(partitions)
+        try:
+            client.incremental_unassign(places)
+        except BaseException as exception:
+            self._keep(exception)
+
+    def _keep(self, exception: BaseException) -> None:
+        if self._failure is None:
+            self._failure = exception
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if isinstance(failure, KafkaException):
+            raise raised(failure, self._topic) from failure
+        if failure is not None:
+            raise failure
+
+
+def parse_token(token: bytes) -> tuple[int, str]:
+    """Generation and member id inside the client's group metadata; (-1, "") if not joined.
+
+    The layout is librdkafka's: a mark, the generation as a native 32-bit integer, group and
+    member id each ended by a NUL, then the instance id. Another layout counts as not joined,
+    so a newer client is refused loudly instead of committing unfenced.
+    """
+    if not token.startswith(_MAGIC) or len(token) < len(_MAGIC) + _GENERATION.size:
+        return -1, ""
+    (generation,) = _GENERATION.unpack_from(token, len(_MAGIC))
+    texts = token[len(_MAGIC) + _GENERATION.size :].split(b"\0")
+    member_id = texts[1].decode() if len(texts) > 1 else ""
+    return (generation, member_id) if generation >= 0 and member_id else (-1, "")

@@ -1,0 +1,204 @@
+"""Producers: the transactional one of a slot, and the plain idempotent one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from streams.errors import LogError
+from streams.kafka import config
+from streams.kafka.errors import log_error, raised
+from streams.ports import Committed, Headers, Membership, Refusal
+
+OFFSETS_TIMEOUT_S = config.TRANSACTION_TIMEOUT_MS / 1000
+QUEUE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
+RETRY_S = 0.01
+
+
+class KafkaTransactionalProducer:
+    """Implements :class:`~streams.ports.TransactionalProducer`.
+
+    A record that the client itself refuses is raised by ``produce`` and listed among the
+    refusals too, so both ways of being refused read the same.
+    """
+
+    def __init__(self, settings: config.Config) -> None:
+        self._refusals: list[Refusal] = []
+        self._client = config.make(ck.Producer, {**settings, "on_delivery": self._report})
+
+    def init(self, timeout_s: float) -> None:
+        """Fence every older producer of the same id and end its open transaction."""
+        _repeat(self._client.init_transactions, timeout_s)
+
+    def begin(self) -> None:
+        self._refusals.clear()
+        try:
+            self._client.begin_transaction()
+        except KafkaException as exception:
+            raise raised(exception) from exception
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None = None,
+    ) -> None:
+        try:
+            self._client.produce(
+                topic, value, key, partition, headers=list(headers) if headers else None
+            )
+        except BufferError:
+            self._produce_when_room(topic, partition, key, value, headers)
+        except KafkaException as exception:
+            raise self._refuse(exception, topic, partition, key, value) from exception
+
+    def send_offsets(
+        self, topic: str, offsets: Mapping[int, Committed], membership: Membership
+    ) -> None:
+        positions = [TopicPartition(topic, p, c.offset, c.metadata) for p, c in offsets.items()]
+
+        def send(timeout_s: float) -> None:
+            self._client.send_offsets_to_transaction(positions, membership.token, timeout_s)
+
+        _repeat(send, OFFSETS_TIMEOUT_S)
+
+    def commit(self, timeout_s: float) -> None:
+        _repeat(self._client.commit_transaction, timeout_s)
+
+    def abort(self, timeout_s: float) -> None:
+        _repeat(self._client.abort_transaction, timeout_s)
+
+    def refusals(self) -> list[Refusal]:
+        """Delivery errors since ``begin``, in the order in which they were reported."""
+        return list(self._refusals)
+
+    def destroy(self) -> None:
+        """Drop the producer without ending its transaction."""
+        self._client.purge()
+        self._client.close()
+
+    def _produce_when_room(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None,
+    ) -> None:
+        """The client's buffer is full: let it deliver, then try again."""
+        end = time.monotonic() + QUEUE_TIMEOUT_S
+        while time.monotonic() < end:
+            self._client.poll(0.01)
+            try:
+                self._client.produce(
+                    topic, value, key, partition, headers=list(headers) if headers else None
+                )
+            except BufferError:
+                continue
+            except KafkaException as exception:
+                raise self._refuse(exception, topic, partition, key, value) from exception
+            return
+        raise LogError("_QUEUE_FULL", "the producer's buffer stays full", abortable=True)
+
+    def _refuse(
+        self,
+        exception: KafkaException,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+    ) -> LogError:
+        error = raised(exception, topic, partition)
+        # Without this record the transaction is not the one that was asked for.
+        error.abortable = not error.fatal
+        if error.kind != "_STATE" and not error.fatal:
+            self._refusals.append(Refusal(topic, partition, key, value, error))
+        return error
+
+    def _report(self, error: KafkaError | None, message: Message[Any, Any]) -> None:
+        """Called for failures only, inside the client's calls on the committer's thread."""
+        topic, partition = message.topic(), message.partition()
+        if error is None or topic is None or partition is None:
+            return
+        refused = log_error(error, topic, partition)
+        self._refusals.append(Refusal(topic, partition, message.key(), message.value(), refused))
+
+
+class KafkaProducer:
+    """Implements :class:`~streams.ports.Producer`; the client's own calls are thread-safe."""
+
+    def __init__(self, settings: config.Config) -> None:
+        self._client = config.make(ck.Producer, settings)
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None = None,
+        on_delivery: Callable[[LogError | None], None] | None = None,
+    ) -> None:
+        report = None if on_delivery is None else _reporter(on_delivery)
+        try:
+            self._client.produce(
+                topic,
+                value,
+                key,
+                partition,
+                on_delivery=report,
+                headers=list(headers) if headers else None,
+            )
+        except BufferError as full:
+            raise LogError("_QUEUE_FULL", "the producer's buffer is full") from full
+        except KafkaException as exception:
+            raise raised(exception, topic, partition) from exception
+
+    def poll(self, timeout_s: float) -> int:
+        return self._client.poll(timeout_s)
+
+    def flush(self, timeout_s: float) -> int:
+        return self._client.flush(timeout_s)
+
+    def close(self) -> None:
+        """Deliver what is under way, for at most ``CLOSE_TIMEOUT_S``."""
+        self._client.flush(CLOSE_TIMEOUT_S)
+        self._client.close()
+
+
+def _reporter(
+    on_delivery: Callable[[LogError | None], None],
+) -> Callable[[KafkaError | None, Message[Any, Any]], None]:
+    def report(error: KafkaError | None, message: Message[Any, Any]) -> None:
+        if error is None:
+            on_delivery(None)
+        else:
+            on_delivery(log_error(error, message.topic(), message.partition()))
+
+    return report
+
+
+def _repeat(call: Callable[[float], None], timeout_s: float) -> None:
+    """Make a call of the transaction protocol again while its error is retriable.
+
+    A time-out is retriable too: the same call picks up the outcome. LogError at the end.
+    """
+    end = time.monotonic() + timeout_s
+    while True:
+        left_s = end - time.monotonic()
+        try:
+            call(max(left_s, 0.0))
+        except KafkaException as exception:
+            error = raised(exception)
+            if not error.retriable or left_s <= 0:
+                raise error from exception
+            time.sleep(RETRY_S)
+        else:
+            return
