@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streams.ids import is_name
 from streams.ports import TopicSpec
 
 PARTITIONS_DEFAULT = 12
@@ -64,7 +65,7 @@ class Topics:
         if not topic.startswith(head):
             return None
         kind, dot, pool = topic[len(head) :].partition(".")
-        return pool if dot and kind in ("tasks", "results", "dead") else None
+        return pool if dot and kind in ("tasks", "results", "dead") and is_name(pool) else None
 
     def of_pool(
         self,

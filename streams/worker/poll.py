@@ -106,6 +106,10 @@ class Poll:
     def on_assign(self, partitions: Sequence[int]) -> Mapping[int, int]:
         """Restore each partition and possess it; its tasks start when its claim is committed."""
         shared = self._shared
+        if not partitions:
+            # Every generation calls, also when nothing was gained.
+            self._publish(force=True)
+            return {}
         restored = self._restorer.restore(partitions)
         with shared.lock:
             for partition, start in restored.starts.items():
@@ -123,6 +127,8 @@ class Poll:
 
     def on_revoke(self, partitions: Sequence[int]) -> None:
         """Commit what is finished with the release mark, give up the rest at once."""
+        if not partitions:
+            return
         self._publish(force=True)
         self._release(partitions, RELEASE_S)
         self._give_up(partitions)

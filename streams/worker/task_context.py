@@ -21,7 +21,9 @@ from streams.worker.work import Charge, Work
 
 T = TypeVar("T")
 In = TypeVar("In")
-AMOUNT_MAX = 2**62
+AMOUNT_MAX = 10**15
+LATEST_S = 253_402_300_799
+"""The end of the year 9999, the last that a datetime can name."""
 log = logging.getLogger("streams.task")
 
 
@@ -54,7 +56,7 @@ class TaskContext:
 
     @property
     def deadline(self) -> datetime:
-        return datetime.fromtimestamp(self.task.deadline / 1e6, UTC)
+        return datetime.fromtimestamp(min(self.task.deadline / 1e6, LATEST_S), UTC)
 
     @property
     def idempotency_key(self) -> str:
