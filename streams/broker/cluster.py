@@ -27,6 +27,7 @@ from streams.broker.config import (
 )
 from streams.broker.jars import classpath
 from streams.broker.ports import free_ports, is_free, is_open
+from streams.broker.watchdog import RELEASE
 from streams.errors import KafkaFailed, SettingsInvalid
 
 PORT = 9092
@@ -74,9 +75,9 @@ class Cluster:
     """One or three KRaft brokers on the data in ``data``, which survives stops and starts.
 
     ``port`` is the first broker's; None is 9092 or the next free one, ``ANY_PORT`` any free
-    one. With ``owned`` the brokers end with this process, even if it is killed; otherwise they
-    go on until somebody ends them. ``scratch`` (a directory) is removed at an owner's end.
-    Broker numbers count from 1. Methods raise KafkaFailed with the end of the broker's log.
+    one. The brokers end with this process, even if it is killed, until ``release`` lets them
+    go. ``scratch`` (a directory) is removed when they end. Broker numbers count from 1. Methods
+    raise KafkaFailed with the end of the broker's log.
     """
 
     def __init__(
@@ -85,13 +86,11 @@ class Cluster:
         brokers: int | None = None,
         *,
         port: int | None = None,
-        owned: bool = True,
         scratch: Path | None = None,
     ) -> None:
         self.data = data.resolve()
         self._wanted = brokers
         self._port = port
-        self._owned = owned
         self._scratch = scratch
         self._nodes: dict[int, Node] = {}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -115,8 +114,7 @@ class Cluster:
 
     def start(self) -> None:
         """Format what is not formatted, start all brokers, and return when they serve."""
-        if self._owned:
-            self._watchdog = self._start_watchdog()
+        self._watchdog = self._start_watchdog()
         try:
             self._check_port()
             identity = self._identity()
@@ -136,13 +134,14 @@ class Cluster:
         self.kill_all()
 
     def kill_all(self) -> None:
-        """End all brokers at once, as a power cut would; in an owner also the watchdog."""
+        """End all brokers at once, as a power cut would."""
         for n in list(self._processes):
             self.kill(n)
-        if self._watchdog is not None and self._watchdog.stdin is not None:
-            self._watchdog.stdin.close()
-            self._watchdog.wait()
-            self._watchdog = None
+        self._end_watchdog(b"")
+
+    def release(self) -> None:
+        """Let the brokers go on after this process, until somebody ends them."""
+        self._end_watchdog(RELEASE)
 
     def kill(self, n: int) -> None:
         """SIGKILL broker ``n`` and wait until it is gone."""
@@ -269,6 +268,11 @@ class Cluster:
                 raise _failed(node, offset, f"ended with exit code {broker.returncode}")
             if time.monotonic() > until:
                 raise _failed(node, offset, f"did not serve within {_START_TIMEOUT_S} s")
+
+    def _end_watchdog(self, last_words: bytes) -> None:
+        if self._watchdog is not None:
+            self._watchdog.communicate(last_words)
+            self._watchdog = None
 
     def _start_watchdog(self) -> subprocess.Popen[bytes]:
         scratch = [] if self._scratch is None else [str(self._scratch)]

@@ -84,8 +84,11 @@ def _find_or_start(
     with exclusive(home / "kafka.lock"):
         if running := _joinable(directory, wanted):  # another process was first
             return running, None
-        cluster = _start(directory, wanted, owned=owned)
-        return _record(directory, cluster, owner=os.getpid() if owned else None), cluster
+        cluster = _start(directory, wanted)
+        running = _record(directory, cluster, owner=os.getpid() if owned else None)
+        if not owned:
+            cluster.release()  # only now: killed before, this process leaves no stray brokers
+        return running, cluster
 
 
 def _joinable(directory: Path, wanted: Wanted) -> Running | None:
@@ -108,11 +111,11 @@ def _joinable(directory: Path, wanted: Wanted) -> Running | None:
     return running
 
 
-def _start(directory: Path, wanted: Wanted, *, owned: bool) -> Cluster:
+def _start(directory: Path, wanted: Wanted) -> Cluster:
     data = wanted.data or directory / state.HOME / "kafka"
     if wanted.fresh:
         _wipe(data)
-    cluster = Cluster(data, wanted.brokers, port=wanted.port, owned=owned)
+    cluster = Cluster(data, wanted.brokers, port=wanted.port)
     cluster.start()
     return cluster
 

