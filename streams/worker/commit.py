@@ -145,6 +145,7 @@ class Committer:
         # the time goes into them, so that the cost per task falls under load instead.
         self._next_at = started + min(INTERVAL_MAX_S, max(INTERVAL_MIN_S, took * 2))
         self._outboxes_max = min(OUTBOXES_MAX, self._outboxes_max * 2)
+        shared.room.set()
         self._on_settled()
 
     def _failed(self, plan: Plan, error: LogError) -> Stepper:

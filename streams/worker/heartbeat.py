@@ -61,7 +61,7 @@ class LoopWatch:
         if lag < BLOCKED_S:
             self._named = ""
             return None
-        where = _user_frame(sys._current_frames().get(self._thread))
+        where = _user_frame(sys._current_frames().get(self._thread))  # pyright: ignore[reportPrivateUsage]
         if where != self._named:
             self._named = where
             log.warning(

@@ -13,7 +13,7 @@ from typing import Protocol
 from streams.core.ledger import Ownership, Possession
 from streams.core.offsets import FETCH_MAX
 from streams.errors import DataLost, LogError, SlotInUse, StreamsError
-from streams.ports import Clock, GroupConsumer, Record, Runner, Stepper
+from streams.ports import Clock, GroupConsumer, Record, Runner, Stepper, Wait
 from streams.worker.commit import Identity
 from streams.worker.restore import Restorer
 from streams.worker.shared import Shared
@@ -28,6 +28,9 @@ FENCE_S = SESSION_S - 1.5
 RELEASE_S = 2.0
 """How long a revocation waits for the committer: everybody else waits with it."""
 LEAVE_S = 5.0
+ROOM_S = 0.3
+"""How long fetching stops before it is paused; rebalances wait with it."""
+ROOM_TICK_S = 0.02
 Batch = list[tuple[Possession, list[Record]]]
 
 
@@ -65,6 +68,7 @@ class Poll:
         self._returned_at = clock.boottime()
         self._published_at = 0.0
         self._full = False
+        self._all_paused = False
         self._draining = False
         self._leave: bool | None = None
 
@@ -88,7 +92,9 @@ class Poll:
             self._consumer.subscribe(self)
             self._returned_at = self._clock.boottime()
             while self._leave is None and shared.failure is None:
+                yield from self._wait_for_room()
                 self._consume(POLL_S)
+                self._throttle()
                 yield None
             yield from self._end()
         except StreamsError as error:
@@ -150,7 +156,19 @@ class Poll:
             self._judge(error)
         if consumed.records:
             self._hand_over(consumed.records)
-        self._throttle()
+
+    def _wait_for_room(self) -> Stepper:
+        """Fetch nothing while too much is open: tasks that end soon make room again.
+
+        Only if they do not is fetching paused, which costs a fetch anew afterwards.
+        """
+        waited_until = self._clock.monotonic() + ROOM_S
+        while self._crowded() and self._clock.monotonic() < waited_until:
+            if self._draining or self._shared.failure is not None:
+                return
+            yield Wait(self._shared.room, ROOM_TICK_S)
+            self._guard_time()
+            self._publish()
 
     def _hand_over(self, records: Sequence[Record]) -> None:
         by_partition: dict[int, list[Record]] = {}
@@ -174,29 +192,39 @@ class Poll:
         if batch:
             self._loop_side.deliver(batch)
 
+    def _crowded(self) -> bool:
+        """Whether too much is open to fetch more, apart from what is paused already."""
+        shared = self._shared
+        with shared.lock:
+            held = shared.ledger.held
+            crowded = {
+                p
+                for p, possession in shared.ledger.possessions.items()
+                if possession.progress.crowded
+            }
+        self._full = held >= self._held_max or (self._full and held > self._held_max // 2)
+        return (self._full and not self._all_paused) or not crowded <= shared.paused
+
     def _throttle(self) -> None:
         """Pause and resume fetching, with hysteresis: a pause throws prefetched records away."""
         shared = self._shared
         with shared.lock:
-            possessions = shared.ledger.possessions
-            held = shared.ledger.held
-            crowded = {p for p, s in possessions.items() if s.progress.crowded}
-            roomy = {p for p, s in possessions.items() if s.progress.roomy}
-        self._full = held >= self._held_max or (self._full and held > self._held_max // 2)
-        if self._full or self._draining:
+            possessions = set(shared.ledger.possessions)
+            crowded = {p for p, s in shared.ledger.possessions.items() if s.progress.crowded}
+            roomy = {p for p, s in shared.ledger.possessions.items() if s.progress.roomy}
+        self._all_paused = self._draining or self._full
+        if self._all_paused:
             wanted = frozenset(possessions)
         else:
-            wanted = frozenset(crowded | (shared.paused - roomy) & possessions.keys())
-        wanted |= shared.stopped.keys() & possessions.keys()
-        if wanted != shared.paused:
-            for partition in crowded - shared.paused:
-                log.info("%s[%s] pauses: too many tasks are open", self._identity.topic, partition)
-            if wanted - shared.paused:
-                self._consumer.pause(wanted - shared.paused)
-            gone = (shared.paused - wanted) & possessions.keys()
-            if gone:
-                self._consumer.resume(gone)
-            shared.paused = wanted
+            wanted = frozenset(crowded | (shared.paused - roomy) & possessions)
+        wanted |= shared.stopped.keys() & possessions
+        if wanted == shared.paused:
+            return
+        for partition in crowded - shared.paused:
+            log.info("%s[%s] pauses: too many tasks are open", self._identity.topic, partition)
+        self._consumer.pause(wanted - shared.paused)
+        self._consumer.resume((shared.paused - wanted) & possessions)
+        shared.paused = wanted
 
     def _publish(self, *, force: bool = False) -> None:
         now = self._clock.monotonic()
@@ -306,6 +334,7 @@ class Poll:
                 and shared.failure is None
             ):
                 self._consume(POLL_S)
+                self._throttle()
                 yield None
         if self._leave is not False:
             self._consumer.unsubscribe()

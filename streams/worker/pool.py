@@ -104,7 +104,11 @@ class Pool:
             topics.transactional_id(agent.name, around.slot),
             outcomes.own_topics,
         )
-        self.shared = Shared(Ledger(self.identity.transactional_id), around.runner.signal())
+        self.shared = Shared(
+            Ledger(self.identity.transactional_id),
+            around.runner.signal(),
+            around.runner.signal(),
+        )
         self._loop_side = _LoopSide(asyncio.get_running_loop())
 
         def refuse(outbox: Outbox, error: StreamsError) -> Outbox | None:

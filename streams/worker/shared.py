@@ -61,11 +61,13 @@ class Shared:
     replaced whole by the consumer's thread and read by the committer.
     """
 
-    def __init__(self, ledger: Ledger, committer: Signal) -> None:
+    def __init__(self, ledger: Ledger, committer: Signal, room: Signal) -> None:
         self.lock = threading.Lock()
         self.ledger = ledger
         self.ownership = Ownership()
         self.committer = committer
+        self.room = room
+        """Wakes the consumer's thread: something was committed, so there may be room."""
         self.stats = Stats()
         self.stopped: dict[int, StreamsError] = {}
         """Partitions that cannot go on, with the reason."""
