@@ -1,0 +1,1 @@
+"""Other people's frameworks inside of agents, one module each."""
