@@ -8,14 +8,17 @@ object encoding"). A fingerprint in text is those eight bytes in wire order, as 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from io import BytesIO
-from struct import Struct
+from operator import attrgetter
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, cast
 
-from fastavro import schemaless_reader  # pyright: ignore[reportUnknownVariableType]
+from fastavro import (
+    schemaless_reader,  # pyright: ignore[reportUnknownVariableType]
+    schemaless_writer,  # pyright: ignore[reportUnknownVariableType]
+)
 from fastavro.schema import fingerprint, fullname, parse_schema, to_parsing_canonical_form
 
 from streams.errors import RecordUndecodable, SchemaUnknown
@@ -37,7 +40,6 @@ from streams.resources import data_folder
 R = TypeVar("R")
 Json = Any
 Dict = dict[str, Any]
-Writer = Callable[[Any], bytes]
 
 NAMESPACE = "agentstreams"
 LEARNED_MAX = 1_000
@@ -57,7 +59,7 @@ class _Codec(NamedTuple):
     text: str
     schema: Json
     prefix: bytes
-    write: Writer
+    values: Callable[[Any], Dict]
     build: Callable[[Dict], Any]
     build_resolved: Callable[[Dict], Any]
 
@@ -73,15 +75,15 @@ def encode(record: AnyRecord | Result[Any]) -> bytes:
     """The record's bytes.
 
     A lone surrogate in a string, which UTF-8 cannot hold, becomes its escape. A field of a
-    wrong type is a programmer's error (TypeError or AttributeError), an integer beyond 64 bits
-    an OverflowError.
+    wrong type is a programmer's error (TypeError, ValueError or AttributeError), an integer
+    beyond 64 bits an OverflowError.
     """
-    write = _CODECS[type(record)].write
+    codec = _CODECS[type(record)]
     try:
-        return write(record)
+        return _write(codec, record)
     except UnicodeEncodeError:
         # An exception's message may hold anything; it must not stop the pool that reports it.
-        return write(_escaped(record))
+        return _write(codec, _escaped(record))
 
 
 def decode(data: bytes, kind: type[R]) -> R:
@@ -95,6 +97,12 @@ def decode(data: bytes, kind: type[R]) -> R:
     if prefix == codec.prefix:
         return cast(R, _read(data, codec, None))
     return cast(R, _read(data, codec, _other_version(prefix, codec)))
+
+
+def is_known(data: bytes) -> bool:
+    """Whether the schema these bytes name is known; bytes that name none count as known."""
+    prefix = data[:_PREFIX_BYTES]
+    return prefix in _BY_PREFIX or prefix in _learned or prefix[:2] != _MARKER
 
 
 def kind_of(data: bytes) -> type | None:
@@ -134,6 +142,13 @@ def learn(schema_json: str) -> str:
                 del _learned[next(iter(_learned))]
             _learned[prefix] = _Learned(name, parsed)
     return prefix[2:].hex()
+
+
+def _write(codec: _Codec, record: Any) -> bytes:
+    body = BytesIO()
+    body.write(codec.prefix)
+    schemaless_writer(body, codec.schema, codec.values(record))
+    return body.getvalue()
 
 
 def _read(data: bytes, codec: _Codec, writer: Json | None) -> Any:
@@ -250,93 +265,44 @@ def _codec(kind: type) -> _Codec:
         text=json.dumps(schema, separators=(",", ":")),
         schema=_parsed(schema),
         prefix=prefix,
-        write=_record_writer(plain, prefix),
+        values=_values(plain),
         build=_builder(plain, by_name=False),
         build_resolved=_builder(plain, by_name=True),
     )
 
 
-class _Longs(dict[int, bytes]):
-    """Integers as Avro writes them (zig-zag, seven bits a byte); the common ones ready."""
+def _values(schema: Json) -> Callable[[Any], Dict]:
+    """A function from an object of the record's class to the writer's dict."""
+    names = tuple(field["name"] for field in schema["fields"])
+    values_of = attrgetter(*names)
+    parts = [(field["name"], _part_values(field["type"])) for field in schema["fields"]]
+    nested = [(name, part) for name, part in parts if part]
 
-    def __missing__(self, number: int) -> bytes:
-        if not -(1 << 63) <= number < 1 << 63:
-            raise OverflowError(f"{number} does not fit in 64 bits")
-        rest = number << 1 ^ number >> 63
-        parts: list[bytes] = []
-        while rest >= 1 << 14:
-            parts.append(_MORE[rest & 0x3FFF])
-            rest >>= 14
-        parts.append(bytes((rest,) if rest < 128 else (rest & 127 | 128, rest >> 7)))
-        return b"".join(parts)
+    def values(record: Any) -> Dict:
+        found = dict(zip(names, values_of(record), strict=True))
+        for name, part in nested:
+            found[name] = part(found[name])
+        return found
 
-
-_MORE = [bytes((low & 127 | 128, low >> 7 | 128)) for low in range(1 << 14)]
-_LONG = _Longs()
-_LONG.update({number: _LONG[number] for number in range(-64, 4096)})
+    return values
 
 
-def _write_string(text: str) -> bytes:
-    data = text.encode()
-    return _LONG[len(data)] + data
+def _part_values(schema: Json) -> Callable[[Any], Any] | None:
+    """As ``_part_builder``, in the other direction."""
+    many, record = _part(schema)
+    if not isinstance(record, dict):
+        return None
+    values = _values(record)
+    if many:
+        return lambda parts: [values(part) for part in parts]
+    return lambda part: None if part is None else values(part)
 
 
-def _write_bytes(data: bytes) -> bytes:
-    return _LONG[len(data)] + data
-
-
-_WRITERS: dict[str, Writer] = {
-    "string": _write_string,
-    "bytes": _write_bytes,
-    "int": _LONG.__getitem__,
-    "long": _LONG.__getitem__,
-    "double": Struct("<d").pack,
-}
-_INLINE = {
-    "string": "LONG[len(data := {0}.encode())], data",
-    "bytes": "LONG[len({0})], {0}",
-    "int": "LONG[{0}]",
-    "long": "LONG[{0}]",
-    "boolean": "b'\\1' if {0} else b'\\0'",
-}
-"""The same without a call, as parts of one ``join``."""
-
-
-def _record_writer(schema: Json, prefix: bytes = b"") -> Writer:
-    """A function that writes such a record: one expression, compiled once.
-
-    fastavro's own writer, which walks the schema for every record, takes three times as long;
-    a test holds that both write the same bytes.
-    """
-    scope: Dict = {"LONG": _LONG, "PREFIX": prefix}
-    parts = ["PREFIX"]
-    for field in schema["fields"]:
-        name, kind = field["name"], field["type"]
-        value = f"record.{name}"
-        if isinstance(kind, str) and kind in _INLINE:
-            parts.append(_INLINE[kind].format(value))
-        elif isinstance(kind, list):
-            scope[f"write_{name}"] = _writer(cast(list[Json], kind)[1])
-            parts.append(f"b'\\0' if {value} is None else b'\\2' + write_{name}({value})")
-        else:
-            scope[f"write_{name}"] = _writer(kind)
-            parts.append(f"write_{name}({value})")
-    return eval(f"lambda record: b''.join(({', '.join(parts)},))", scope)
-
-
-def _writer(schema: Json) -> Writer:
-    if isinstance(schema, str):
-        return _WRITERS[schema]
-    if schema["type"] == "record":
-        return _record_writer(schema)
-    item = _writer(schema["items"])
-
-    def write_array(values: Sequence[Any]) -> bytes:
-        if not values:
-            return b"\0"
-        return b"".join((_LONG[len(values)], *map(item, values), b"\0"))
-
-    return write_array
+def _part(schema: Json) -> tuple[bool, Json]:
+    """Whether a field holds an array, and the type of what it holds (null left aside)."""
+    inner = cast(list[Json], schema)[-1] if isinstance(schema, list) else schema
+    many = isinstance(inner, dict) and cast(Dict, inner)["type"] == "array"
+    return many, cast(Dict, inner)["items"] if many else cast(Json, inner)
 
 
 def _builder(schema: Json, *, by_name: bool) -> Callable[[Dict], Any]:
@@ -358,9 +324,7 @@ def _builder(schema: Json, *, by_name: bool) -> Callable[[Dict], Any]:
 
 def _part_builder(schema: Json, by_name: bool) -> Callable[[Any], Any] | None:
     """The builder of a field that holds a record, perhaps, or an array; None if none is needed."""
-    inner = cast(list[Json], schema)[-1] if isinstance(schema, list) else schema
-    many = isinstance(inner, dict) and cast(Dict, inner)["type"] == "array"
-    record: Json = cast(Dict, inner)["items"] if many else cast(Json, inner)
+    many, record = _part(schema)
     if not isinstance(record, dict):
         # A field that the writer did not have gets the schema's own default list.
         return list if many and by_name else None

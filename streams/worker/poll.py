@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from streams.avro import is_known
 from streams.core.ledger import Ownership, Possession
 from streams.core.offsets import FETCH_MAX
 from streams.errors import DataLost, LogError, SlotInUse, StreamsError
@@ -31,6 +32,11 @@ LEAVE_S = 5.0
 ROOM_S = 0.3
 """How long fetching stops before it is paused; rebalances wait with it."""
 ROOM_TICK_S = 0.02
+SCHEMA_BYTES = 10
+"""Marker and fingerprint at the start of a record's value."""
+NOBODYS_MAX = 1_000
+HELD_BYTES_MAX = 256 * 1024 * 1024
+"""Bytes of fetched records that are not committed, by their average size."""
 Batch = list[tuple[Possession, list[Record]]]
 
 
@@ -54,6 +60,7 @@ class Poll:
         runner: Runner,
         clock: Clock,
         *,
+        learn_schemas: Callable[[], None],
         held_max: int,
     ) -> None:
         self._identity = identity
@@ -63,11 +70,14 @@ class Poll:
         self._restorer = restorer(self._pause)
         self._runner = runner
         self._clock = clock
+        self._learn_schemas = learn_schemas
+        self._nobodys: set[bytes] = set()
         self._held_max = held_max
         self._consumer = new_consumer()
         self._returned_at = clock.boottime()
         self._published_at = 0.0
         self._full = False
+        self._bytes_average = 1
         self._all_paused = False
         self._draining = False
         self._leave: bool | None = None
@@ -157,6 +167,24 @@ class Poll:
         if consumed.records:
             self._hand_over(consumed.records)
 
+    def _know_schemas(self, records: Sequence[Record]) -> None:
+        """Read the schemas topic to its end when a record names a schema that is not known.
+
+        Writers publish before their first record, so what is unknown after that is nobody's;
+        it is not asked for again.
+        """
+        unknown = {
+            (record.value() or b"")[:SCHEMA_BYTES]
+            for record in records
+            if not is_known(record.value() or b"")
+        } - self._nobodys
+        if unknown:
+            log.info("%s: reading the schemas of other writers", self._identity.group)
+            self._learn_schemas()
+            if len(self._nobodys) >= NOBODYS_MAX:
+                self._nobodys.clear()
+            self._nobodys |= {prefix for prefix in unknown if not is_known(prefix)}
+
     def _wait_for_room(self) -> Stepper:
         """Fetch nothing while too much is open: tasks that end soon make room again.
 
@@ -178,6 +206,7 @@ class Poll:
                 by_partition[partition].append(record)
             else:
                 by_partition[partition] = [record]
+        self._know_schemas(records)
         batch: Batch = []
         shared = self._shared
         with shared.lock:
@@ -190,6 +219,8 @@ class Poll:
                 if wanted:
                     batch.append((possession, wanted))
         if batch:
+            size = sum(len(record.value() or b"") for record in records) // len(records)
+            self._bytes_average = max(1, size, (7 * self._bytes_average + size) // 8)
             self._loop_side.deliver(batch)
 
     def _crowded(self) -> bool:
@@ -202,7 +233,8 @@ class Poll:
                 for p, possession in shared.ledger.possessions.items()
                 if possession.progress.crowded
             }
-        self._full = held >= self._held_max or (self._full and held > self._held_max // 2)
+        held_max = min(self._held_max, HELD_BYTES_MAX // self._bytes_average)
+        self._full = held >= held_max or (self._full and held > held_max // 2)
         return (self._full and not self._all_paused) or not crowded <= shared.paused
 
     def _throttle(self) -> None:

@@ -144,6 +144,7 @@ class Pool:
             lambda pause: Restorer(self.identity, around.log, clock, pause),
             around.runner,
             clock,
+            learn_schemas=catalog.learn_schemas,
             held_max=max(HELD_MIN, 2 * agent.policy.concurrency),
         )
         self._polling: Running | None = None
