@@ -23,12 +23,14 @@ RETRY_S = 0.01
 class KafkaTransactionalProducer:
     """Implements :class:`~streams.ports.TransactionalProducer`.
 
-    A record that the client itself refuses is raised by ``produce`` and listed among the
-    refusals too, so both ways of being refused read the same.
+    A record that the client itself refuses (too large, no such partition) ends like one that
+    the broker refuses: it is among the refusals, and ``send_offsets`` and ``commit`` fail.
     """
 
     def __init__(self, settings: config.Config) -> None:
         self._refusals: list[Refusal] = []
+        self._refused_here: LogError | None = None
+        self._destroyed = False
         self._client = config.make(ck.Producer, {**settings, "on_delivery": self._report})
 
     def init(self, timeout_s: float) -> None:
@@ -37,6 +39,7 @@ class KafkaTransactionalProducer:
 
     def begin(self) -> None:
         self._refusals.clear()
+        self._refused_here = None
         try:
             self._client.begin_transaction()
         except KafkaException as exception:
@@ -57,11 +60,12 @@ class KafkaTransactionalProducer:
         except BufferError:
             self._produce_when_room(topic, partition, key, value, headers)
         except KafkaException as exception:
-            raise self._refuse(exception, topic, partition, key, value) from exception
+            self._refuse(exception, topic, partition, key, value)
 
     def send_offsets(
         self, topic: str, offsets: Mapping[int, Committed], membership: Membership
     ) -> None:
+        self._require_complete()
         positions = [TopicPartition(topic, p, c.offset, c.metadata) for p, c in offsets.items()]
 
         def send(timeout_s: float) -> None:
@@ -70,6 +74,7 @@ class KafkaTransactionalProducer:
         _repeat(send, OFFSETS_TIMEOUT_S)
 
     def commit(self, timeout_s: float) -> None:
+        self._require_complete()
         _repeat(self._client.commit_transaction, timeout_s)
 
     def abort(self, timeout_s: float) -> None:
@@ -81,8 +86,13 @@ class KafkaTransactionalProducer:
 
     def destroy(self) -> None:
         """Drop the producer without ending its transaction."""
+        if self._destroyed:
+            return
+        self._destroyed = True
         self._client.purge()
-        self._client.close()
+        # ``close`` would abort the transaction and wait for the answer; the end of the last
+        # reference does neither.
+        del self._client
 
     def _produce_when_room(
         self,
@@ -103,7 +113,7 @@ class KafkaTransactionalProducer:
             except BufferError:
                 continue
             except KafkaException as exception:
-                raise self._refuse(exception, topic, partition, key, value) from exception
+                self._refuse(exception, topic, partition, key, value)
             return
         raise LogError("_QUEUE_FULL", "the producer's buffer stays full", abortable=True)
 
@@ -114,13 +124,18 @@ class KafkaTransactionalProducer:
         partition: int,
         key: bytes | None,
         value: bytes | None,
-    ) -> LogError:
+    ) -> None:
         error = raised(exception, topic, partition)
-        # Without this record the transaction is not the one that was asked for.
-        error.abortable = not error.fatal
-        if error.kind != "_STATE" and not error.fatal:
-            self._refusals.append(Refusal(topic, partition, key, value, error))
-        return error
+        if error.fatal or error.kind == "_STATE":
+            raise error from exception
+        error.abortable = True
+        self._refusals.append(Refusal(topic, partition, key, value, error))
+        self._refused_here = self._refused_here or error
+
+    def _require_complete(self) -> None:
+        """The client would commit a transaction without the records it refused itself."""
+        if self._refused_here is not None:
+            raise self._refused_here
 
     def _report(self, error: KafkaError | None, message: Message[Any, Any]) -> None:
         """Called for failures only, inside the client's calls on the committer's thread."""
@@ -168,8 +183,10 @@ class KafkaProducer:
         return self._client.flush(timeout_s)
 
     def close(self) -> None:
-        """Deliver what is under way, for at most ``CLOSE_TIMEOUT_S``."""
-        self._client.flush(CLOSE_TIMEOUT_S)
+        """Deliver what is under way, for at most ``CLOSE_TIMEOUT_S``; the rest is reported."""
+        if self._client.flush(CLOSE_TIMEOUT_S):
+            # The client's own close would wait for these without end.
+            self._client.purge()
         self._client.close()
 
 

@@ -151,3 +151,49 @@ def test_a_static_member_that_unsubscribes_leaves(
     until(lambda: len(leaver.owned) == len(stays.owned) == 1, leaver.poll, stays.poll)
     leaver.consumer.unsubscribe()
     until(lambda: len(stays.owned) == 2, stays.poll, seconds=5)
+
+
+def test_what_on_assign_raises_comes_out_of_consume_and_nothing_is_read(
+    log, group, topic_factory, member_factory, until
+) -> None:
+    topic = topic_factory(1)
+    fill(log, topic, 1)
+
+    def fail(partitions):
+        if partitions:
+            raise RuntimeError("no map")
+        return {}
+
+    member = member_factory(group, topic, start=fail)
+    with pytest.raises(RuntimeError, match="no map"):
+        until(lambda: False, member.poll)
+    for _ in range(5):
+        member.poll()
+    assert member.owned == {0}
+    assert member.records == []
+
+
+def test_what_on_revoke_raises_comes_out_of_consume_and_the_partitions_move_on(
+    group, topic_factory, member_factory, until, monkeypatch
+) -> None:
+    topic = topic_factory(2)
+    first = member_factory(group, topic)
+    until(lambda: len(first.owned) == 2, first.poll)
+    told = first.on_revoke
+    raised = []
+
+    def fail(partitions):
+        told(partitions)
+        if not raised:
+            raise RuntimeError("no flush")
+
+    def poll() -> None:
+        try:
+            first.poll()
+        except RuntimeError as error:
+            raised.append(error)
+
+    monkeypatch.setattr(first, "on_revoke", fail)
+    second = member_factory(group, topic)
+    until(lambda: len(first.owned) == len(second.owned) == 1, poll, second.poll)
+    assert [str(error) for error in raised] == ["no flush"]

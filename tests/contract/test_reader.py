@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from streams.ports import Log
 
 
@@ -53,6 +55,47 @@ def test_a_new_assignment_replaces_the_old(log: Log, topic_factory, until) -> No
     reader.close()
 
 
+def test_a_partition_assigned_again_as_before_goes_on_where_it_is(
+    log: Log, topic_factory, until
+) -> None:
+    topic = topic_factory(2)
+    fill(log, topic, [b"a", b"b"], 0)
+    fill(log, topic, [b"c"], 1)
+    reader = log.reader()
+    reader.assign({(topic, 0): 0})
+    values: list[bytes | None] = []
+
+    def step() -> None:
+        values.extend(record.value() for record in reader.consume(10, 0.1).records)
+
+    until(lambda: values == [b"a", b"b"], step)
+    reader.assign({(topic, 0): 0, (topic, 1): 0})
+    until(lambda: len(values) == 3, step)
+    fill(log, topic, [b"d"], 0)
+    until(lambda: len(values) == 4, step)
+    assert values == [b"a", b"b", b"c", b"d"]
+    reader.assign({(topic, 0): 1})
+    until(lambda: len(values) == 6, step)
+    assert values[4:] == [b"b", b"d"]
+    reader.close()
+
+
+def test_an_offset_that_does_not_exist_is_an_error_of_its_partition(
+    log: Log, topic_factory, until
+) -> None:
+    topic = topic_factory(1)
+    reader = log.reader()
+    reader.assign({(topic, 0): 50})
+    errors = []
+    until(lambda: bool(errors), lambda: errors.extend(reader.consume(10, 0.1).errors))
+    assert (errors[0].kind, errors[0].topic, errors[0].partition) == (
+        "_AUTO_OFFSET_RESET",
+        topic,
+        0,
+    )
+    reader.close()
+
+
 def test_a_record_keeps_key_value_and_headers(log: Log, topic_factory, until) -> None:
     topic = topic_factory(1)
     fill(log, topic, [b"a"])
@@ -74,7 +117,7 @@ def test_a_delivery_report_says_what_became_of_a_record(log: Log, topic_factory,
     reports = []
     producer.produce(topic, 0, None, b"fits", None, reports.append)
     until(lambda: len(reports) == 1, lambda: producer.poll(0.1))
-    producer.produce(topic, 0, None, b"x" * 5_000, None, reports.append)
+    producer.produce(topic, 0, None, os.urandom(5_000), None, reports.append)
     until(lambda: len(reports) == 2, lambda: producer.poll(0.1))
     assert reports[0] is None
     assert reports[1].kind == "MSG_SIZE_TOO_LARGE"

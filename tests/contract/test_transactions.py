@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from uuid import uuid4
 
 import pytest
 
+from streams.core.verdicts import REFUSED_KINDS
 from streams.errors import LogError
 from streams.ports import Committed, Log, Membership, TransactionalProducer
 
@@ -29,6 +31,20 @@ def joined(member, until) -> Membership:
     return member.consumer.membership()
 
 
+def settled(log: Log, group: str, topic: str, partition: int, until) -> Committed | None:
+    """The committed offset, once the broker has ended the transaction that wrote it."""
+    found: list[Committed | None] = []
+
+    def ask() -> None:
+        try:
+            found.append(log.admin().committed(group, topic, [partition])[partition])
+        except LogError as error:
+            assert error.kind == "UNSTABLE_OFFSET_COMMIT"  # noqa: PT017
+
+    until(lambda: bool(found), ask)
+    return found[0]
+
+
 def test_a_commit_shows_records_and_offsets_together(
     log: Log, producer, group, topic_factory, member_factory, read_all, until
 ) -> None:
@@ -39,15 +55,7 @@ def test_a_commit_shows_records_and_offsets_together(
     producer.send_offsets(topic, {0: Committed(1, "map")}, membership)
     producer.commit(READY_S)
     assert read_all(topic) == [b"one"]
-
-    def committed() -> bool:
-        try:
-            return log.admin().committed(group, topic, [0]) == {0: Committed(1, "map")}
-        except LogError as error:
-            assert error.kind == "UNSTABLE_OFFSET_COMMIT"  # noqa: PT017
-            return False
-
-    until(committed)
+    assert settled(log, group, topic, 0, until) == Committed(1, "map")
 
 
 def test_an_abort_shows_neither(
@@ -127,13 +135,14 @@ def test_a_stable_read_refuses_what_an_open_transaction_holds(
 
 
 def test_metadata_up_to_the_limit_and_no_longer(
-    producer, group, topic_factory, member_factory, until
+    log: Log, producer, group, topic_factory, member_factory, until
 ) -> None:
     topic = topic_factory(1)
     membership = joined(member_factory(group, topic), until)
     producer.begin()
     producer.send_offsets(topic, {0: Committed(1, "x" * 4_095)}, membership)
     producer.commit(READY_S)
+    assert settled(log, group, topic, 0, until) == Committed(1, "x" * 4_095)
     producer.begin()
     with pytest.raises(LogError) as caught:
         producer.send_offsets(topic, {0: Committed(2, "x" * 4_096)}, membership)
@@ -188,8 +197,7 @@ def test_the_broker_checks_membership_and_not_ownership(
     producer.begin()
     producer.send_offsets(topic, {foreign: Committed(9, "")}, first.consumer.membership())
     producer.commit(READY_S)
-    offsets = log.admin().committed(group, topic, [foreign], stable=False)
-    assert offsets == {foreign: Committed(9, "")}
+    assert settled(log, group, topic, foreign, until) == Committed(9, "")
 
 
 def test_the_broker_accepts_a_consumer_that_never_joined(
@@ -203,6 +211,7 @@ def test_the_broker_accepts_a_consumer_that_never_joined(
     producer.begin()
     producer.send_offsets(topic, {0: Committed(9, "")}, membership)
     producer.commit(READY_S)
+    assert settled(log, group, topic, 0, until) == Committed(9, "")
     stranger.close()
 
 
@@ -211,7 +220,7 @@ def test_a_record_too_large_names_itself_and_takes_the_transaction_down(
 ) -> None:
     topic = topic_factory(1, max_message_bytes="2000")
     producer.begin()
-    producer.produce(topic, 0, b"k", b"x" * 5_000)
+    producer.produce(topic, 0, b"k", os.urandom(5_000))
     with pytest.raises(LogError) as caught:
         producer.commit(READY_S)
     assert caught.value.abortable
@@ -228,7 +237,7 @@ def test_a_new_producer_works_after_a_refusal(
 ) -> None:
     topic = topic_factory(1, max_message_bytes="2000")
     producer.begin()
-    producer.produce(topic, 0, None, b"x" * 5_000)
+    producer.produce(topic, 0, None, os.urandom(5_000))
     with pytest.raises(LogError):
         producer.commit(READY_S)
     producer.abort(READY_S)
@@ -250,6 +259,9 @@ def test_a_destroyed_producer_leaves_its_transaction_to_the_next(
     producer.produce(topic, 0, None, b"lost")
     producer.send_offsets(topic, {0: Committed(1, "")}, membership)
     producer.destroy()
+    with pytest.raises(LogError) as caught:
+        log.admin().committed(group, topic, [0])
+    assert caught.value.kind == "UNSTABLE_OFFSET_COMMIT"
     log.transactional_producer(f"{group}.a", group=group).init(READY_S)
     assert read_all(topic) == []
     assert log.admin().committed(group, topic, [0], stable=False) == {0: None}
@@ -265,3 +277,53 @@ def test_an_empty_transaction_commits(producer) -> None:
     for _ in range(2):
         producer.begin()
         producer.commit(READY_S)
+
+
+def test_metadata_keeps_what_is_not_ascii(
+    log: Log, producer, group, topic_factory, member_factory, until
+) -> None:
+    topic = topic_factory(1)
+    membership = joined(member_factory(group, topic), until)
+    producer.begin()
+    producer.send_offsets(topic, {0: Committed(1, "größer → 大きい")}, membership)
+    producer.commit(READY_S)
+    assert settled(log, group, topic, 0, until) == Committed(1, "größer → 大きい")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_partition_that_does_not_exist_names_its_record(
+    producer, topic_factory, read_all, known
+) -> None:
+    topic = topic_factory(1)
+    producer.begin()
+    if known:
+        producer.produce(topic, 0, None, b"before")
+        producer.commit(READY_S)
+        producer.begin()
+    producer.produce(topic, 0, None, b"beside")
+    producer.produce(topic, 7, b"k", b"nowhere")
+    with pytest.raises(LogError) as caught:
+        producer.commit(READY_S)
+    assert caught.value.abortable
+    refused = producer.refusals()
+    assert [(r.topic, r.partition, r.key, r.value) for r in refused] == [
+        (topic, 7, b"k", b"nowhere")
+    ]
+    assert refused[0].error.kind in REFUSED_KINDS
+    producer.abort(READY_S)
+    assert read_all(topic) == ([b"before"] if known else [])
+
+
+def test_a_topic_that_does_not_exist_names_its_record(producer, topic_factory, read_all) -> None:
+    topic = topic_factory(1)
+    producer.begin()
+    producer.produce(topic, 0, None, b"beside")
+    producer.produce(f"{topic}-missing", 0, b"k", b"nowhere")
+    with pytest.raises(LogError) as caught:
+        producer.commit(READY_S)
+    assert caught.value.abortable
+    refused = producer.refusals()
+    assert [(r.topic, r.value) for r in refused] == [(f"{topic}-missing", b"nowhere")]
+    assert refused[0].error.kind in REFUSED_KINDS
+    producer.abort(READY_S)
+    assert read_all(topic) == []

@@ -11,16 +11,23 @@ from streams.testing.memory.fetch import Fetcher
 
 
 class MemoryReader:
-    """Implements :class:`~streams.ports.Reader`; ``consume`` never waits."""
+    """Implements :class:`~streams.ports.Reader`; ``consume`` never waits.
+
+    A partition that is assigned again with the offset it was assigned with before goes on
+    where it is; with another offset it starts there.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._fetcher = Fetcher(broker.storage)
+        self._assigned: dict[TopicPartition, int] = {}
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read exactly these partitions, each from its offset; replaces what was assigned."""
-        self._fetcher.drop()
-        self._fetcher.add(offsets)
+        old, new = self._assigned.items(), offsets.items()
+        self._fetcher.drop(frozenset(place for place, _ in old - new))
+        self._fetcher.add(dict(new - old))
+        self._assigned = dict(offsets)
 
     def consume(self, records_max: int, timeout_s: float) -> Consumed:
         self._broker.advance()

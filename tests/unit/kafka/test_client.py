@@ -1,0 +1,85 @@
+"""The Kafka adapter where no broker is needed."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Consumer
+
+from streams.errors import BrokerUnreachable, LogError, SettingsInvalid
+from streams.kafka.consumer import parse_token
+from streams.kafka.log import KafkaLog
+
+NOBODY = "127.0.0.1:1"
+
+
+def test_an_unreachable_broker_is_named_with_a_remedy_and_nothing_is_printed(capfd) -> None:
+    with pytest.raises(BrokerUnreachable) as caught:
+        KafkaLog(NOBODY).check(timeout_s=0.5)
+    assert NOBODY in caught.value.message
+    assert "streams kafka up" in caught.value.hint
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_a_broker_init_ends_in_time_with_a_value(capfd) -> None:
+    producer = KafkaLog(NOBODY).transactional_producer("t", group="g")
+    with pytest.raises(LogError) as caught:
+        producer.init(0.3)
+    assert caught.value.kind in ("_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN")
+    producer.destroy()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("properties", "named"),
+    [({"no.such.property": "1"}, "no.such.property"), ({"retry.backoff.ms": "x"}, "retry.backoff")],
+)
+def test_a_property_the_client_refuses_is_a_settings_error(properties, named) -> None:
+    with pytest.raises(SettingsInvalid, match=named):
+        KafkaLog(NOBODY, properties).producer()
+
+
+def test_properties_cannot_change_what_exactly_once_needs() -> None:
+    properties = {"isolation.level": "read_uncommitted", "enable.auto.commit": "true"}
+    from streams.kafka import config
+
+    made = config.group_consumer(NOBODY, properties | {"client.rack": "r"}, "g", "c", None)
+    assert (made["isolation.level"], made["enable.auto.commit"]) == ("read_committed", False)
+    assert made["client.rack"] == "r"
+
+
+def test_a_consumer_that_never_joined_is_not_a_member() -> None:
+    consumer = KafkaLog(NOBODY).group_consumer(group="g", topic="t", client_id="c", slot=None)
+    membership = consumer.membership()
+    assert (membership.generation, membership.member_id) == (-1, "")
+    assert not membership.valid
+    consumer.close()
+
+
+def test_the_layout_of_the_clients_group_metadata_is_the_one_we_read() -> None:
+    client = Consumer({"bootstrap.servers": NOBODY, "group.id": "g", "log_level": 0})
+    assert client.consumer_group_metadata().startswith(b"CGMDv2:\xff\xff\xff\xffg\0\0")
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        (b"CGMDv2:" + (7).to_bytes(4, "little") + b"group\0member-1\0\x01", (7, "member-1")),
+        (b"CGMDv2:" + (7).to_bytes(4, "little") + b"group\0\0\x01", (-1, "")),
+        (b"CGMDv2:\xff\xff\xff\xffgroup\0member\0\x01", (-1, "")),
+        (b"CGMDv3:" + (7).to_bytes(4, "little") + b"group\0member\0\x01", (-1, "")),
+        (b"CGMDv2:", (-1, "")),
+        (b"", (-1, "")),
+    ],
+)
+def test_only_a_joined_member_has_a_generation(token, expected) -> None:
+    assert parse_token(token) == expected
+
+
+def test_a_closing_producer_reports_what_it_could_not_deliver(monkeypatch) -> None:
+    monkeypatch.setattr("streams.kafka.producer.CLOSE_TIMEOUT_S", 0.1)
+    reports: list[LogError | None] = []
+    producer = KafkaLog(NOBODY).producer()
+    producer.produce("t", 0, None, b"v", None, reports.append)
+    producer.close()
+    assert [report.kind for report in reports if report is not None] == ["_PURGE_QUEUE"]
