@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
 from streams.errors import LogError
+from streams.records import Task
 
 Headers = Sequence[tuple[str, bytes]]
 TopicPartition = tuple[str, int]
@@ -268,6 +269,20 @@ class Log(Protocol):
     def producer(self) -> Producer: ...
     def reader(self) -> Reader: ...
     def admin(self) -> Admin: ...
+
+
+class Tracer(Protocol):
+    """Follows tasks across processes; where none is given, nothing is spent on it."""
+
+    def headers(self) -> Headers | None:
+        """The trace context to send along with a task that is submitted here."""
+        ...
+
+    def start(self, task: Task, attempt: int, headers: Headers | None) -> object | None:
+        """A span for an attempt, current in the calling asyncio task; None if not sampled."""
+        ...
+
+    def end(self, span: object, error: BaseException | None) -> None: ...
 
 
 class Clock(Protocol):

@@ -34,6 +34,7 @@ from streams.ports import Clock, Log, Runner, Running
 from streams.records import AgentCard, Result, Task
 from streams.settings import Settings, resolve
 from streams.submission import new_task, outgoing, record_key, topic_card
+from streams.telemetry import tracer
 from streams.threads import ThreadRunner
 from streams.topics import Topics
 
@@ -162,6 +163,7 @@ class Client:
     async def __aenter__(self) -> Self:
         log, clock, runner, topics = self._parts or await self._connect()
         self._log, self._clock, self._runner, self._topics = log, clock, runner, topics
+        self._tracer = tracer()
         self.catalog = Catalog(log, topics, clock, runner)
         self._deliverer = Deliverer(log, runner)
         self._follower = Follower(log, self.catalog)
@@ -346,7 +348,9 @@ class Client:
         if not self._follower.follows(results, partition):
             await self._follow(card)
         awaited = self._follower.await_result(task.task_id)
-        return awaited, await self._deliverer.produce(topic, partition, key, value)
+        headers = self._tracer.headers() if self._tracer is not None else None
+        confirmed = await self._deliverer.produce(topic, partition, key, value, headers)
+        return awaited, confirmed
 
     async def _follow(self, card: AgentCard) -> None:
         """Follow the agent's results from their ends as of now, before anything is produced."""
@@ -393,8 +397,9 @@ def output_of(result: Result[Out]) -> Out:
     error = result.error
     said = f": {error.type}: {error.message}" if error is not None else ""
     frames = "".join(f"\n  {frame}" for frame in (error.frames if error else ()))
+    what = f"task {result.task_id} of '{result.agent}' {result.status} ({result.reason})"
     raise kind(
-        f"task {result.task_id} of '{result.agent}' {result.status} ({result.reason}){said}{frames}",
+        f"{what}{said}{frames}",
         record=result,
         hint=error.hint if error is not None else "",
     )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from streams.errors import BrokerUnreachable, LogError, StreamsError
-from streams.ports import Log, Runner, Signal, Stepper, Wait
+from streams.ports import Headers, Log, Runner, Signal, Stepper, Wait
 
 log = logging.getLogger("streams.client")
 
@@ -30,7 +30,12 @@ class Deliverer:
         self._stopping = False
 
     async def produce(
-        self, topic: str, partition: int, key: bytes, value: bytes
+        self,
+        topic: str,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        headers: Headers | None = None,
     ) -> asyncio.Future[None]:
         """Enqueue; the future is done when the log has the record, or failed with why not."""
         while self._unconfirmed >= UNCONFIRMED_MAX:
@@ -42,7 +47,7 @@ class Deliverer:
             partition,
             key,
             value,
-            None,
+            headers,
             lambda error: self._done.append((confirmed, error)),
         )
         self._unconfirmed += 1

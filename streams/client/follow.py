@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
-from streams.avro import SchemaUnknown, decode
+from streams.avro import decode, is_known
 from streams.catalog import Catalog
 from streams.errors import RecordUndecodable
 from streams.ports import Log, Reader, Record, Stepper, TopicPartition
@@ -95,16 +95,14 @@ class Follower:
         found: list[Result[bytes]] = []
         for record in records:
             value = record.value() or b""
-            try:
-                found.append(decode(value, Result))
-            except SchemaUnknown:
+            if not is_known(value):
                 self._catalog.learn_schemas()
-                try:
-                    found.append(decode(value, Result))
-                except RecordUndecodable as error:
-                    log.warning("a result cannot be read: %s", error)
+            try:
+                result: Result[bytes] = decode(value, Result)
             except RecordUndecodable as error:
                 log.warning("a result cannot be read: %s", error)
+            else:
+                found.append(result)
         return found
 
     def _resolve(self, results: list[Result[bytes]]) -> None:

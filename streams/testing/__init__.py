@@ -1,4 +1,4 @@
-"""What users' tests need: a fleet of agents, and a real Kafka. Nothing is imported before it is used."""
+"""What users' tests need: a fleet of agents, a real Kafka. Imported when they are used."""
 
 from __future__ import annotations
 

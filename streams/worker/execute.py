@@ -15,7 +15,7 @@ from streams.core.ledger import DEATHS_MAX, Possession
 from streams.core.outbox import Outbox
 from streams.core.retry import Again, after_failure
 from streams.errors import RecordUndecodable, StreamsError
-from streams.ports import Clock, Record
+from streams.ports import Clock, Record, Tracer
 from streams.records import Task
 from streams.worker.poll import Batch
 from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared
@@ -52,6 +52,7 @@ class Executor:
         context: Callable[[Work], Context],
         clock: Clock,
         jitter: Callable[[], float],
+        tracer: Tracer | None = None,
     ) -> None:
         self._agent = agent
         self._shared = shared
@@ -59,6 +60,7 @@ class Executor:
         self._context = context
         self._clock = clock
         self._jitter = jitter
+        self._tracer = tracer
         self._loop = asyncio.get_running_loop()
         self.scheduler: Scheduler[Work] = Scheduler(agent.policy.concurrency, gate)
         self.running: dict[Work, asyncio.Task[None]] = {}
@@ -219,28 +221,30 @@ class Executor:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     async def _attempt(self, work: Work) -> None:
+        tracer = self._tracer
+        span = tracer and tracer.start(work.task, work.attempt, work.record.headers())
+        error: BaseException | None = None
         context = self._context(work)
         RUNNING.set(context)
         agent = self._agent
+        body = b""
         try:
             output = await agent.fn(context, agent.parse_input(work.task.input))
             body = agent.dump_output(output)
-        except asyncio.CancelledError:
-            self._cut_off(work, None)
-        except (Exception, SystemExit) as error:
-            if work.cut:
-                self._cut_off(work, error)
-            else:
-                self._failed(work, error)
-        else:
-            if work.cut:
-                self._cut_off(work, None)
-            else:
-                self._shared.stats.succeeded += 1
-                self._end(work, self._outcomes.succeeded(work, body))
+        except (Exception, SystemExit, asyncio.CancelledError) as raised:
+            error = raised
         finally:
             if self.running.pop(work, None) is not None and not self.running:
                 self._idle.set()
+        if tracer and span:
+            tracer.end(span, error)
+        if work.cut or isinstance(error, asyncio.CancelledError):
+            self._cut_off(work, None if isinstance(error, asyncio.CancelledError) else error)
+        elif error is not None:
+            self._failed(work, error)
+        else:
+            self._shared.stats.succeeded += 1
+            self._end(work, self._outcomes.succeeded(work, body))
 
     def _cut_off(self, work: Work, error: BaseException | None) -> None:
         if work.cut == "expired":

@@ -14,7 +14,7 @@ from streams.core.lanes import Gate
 from streams.core.ledger import Ledger, Possession
 from streams.core.outbox import Outbox
 from streams.errors import StreamsError
-from streams.ports import Clock, Log, Runner, Running
+from streams.ports import Clock, Log, Runner, Running, Tracer
 from streams.records import AgentCard, PoolBeat
 from streams.submission import topic_card
 from streams.topics import Topics
@@ -43,6 +43,7 @@ class Surroundings:
     slot: str
     static: bool
     """The slot was given, so it is the static member id too."""
+    tracer: Tracer | None = None
 
 
 class _LoopSide:
@@ -132,9 +133,10 @@ class Pool:
             self.shared,
             outcomes,
             gate,
-            lambda work: TaskContext(work, catalog, clock, use),
+            lambda work: TaskContext(work, catalog, clock, use, around.tracer),
             clock,
             around.jitter,
+            around.tracer,
         )
         self._poll = Poll(
             self.identity,

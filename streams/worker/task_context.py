@@ -14,7 +14,7 @@ from streams.context import RUNNING, Context, Dependency
 from streams.core.outbox import Outgoing
 from streams.errors import StreamsError, UsageError
 from streams.ids import task_id as new_task_id
-from streams.ports import Clock
+from streams.ports import Clock, Tracer
 from streams.records import Task
 from streams.submission import new_task, outgoing
 from streams.worker.work import Charge, Work
@@ -38,7 +38,7 @@ class TaskLogger(logging.LoggerAdapter[logging.Logger]):
 class TaskContext:
     """The context of one attempt."""
 
-    __slots__ = ("_catalog", "_clock", "_use", "_work", "attempt", "task")
+    __slots__ = ("_catalog", "_clock", "_tracer", "_use", "_work", "attempt", "task")
 
     def __init__(
         self,
@@ -46,11 +46,13 @@ class TaskContext:
         catalog: Catalog,
         clock: Clock,
         use: Callable[[Dependency[Any]], Awaitable[Any]],
+        tracer: Tracer | None = None,
     ) -> None:
         self._work = work
         self._catalog = catalog
         self._clock = clock
         self._use = use
+        self._tracer = tracer
         self.task: Task = work.task
         self.attempt = work.attempt
 
@@ -104,5 +106,6 @@ class TaskContext:
             tenant=self.task.tenant,
         )
         topic, partition, record_key, value = outgoing(card, task, encode(task))
-        self._work.children.append(Outgoing(topic, partition, record_key, value))
+        headers = self._tracer.headers() if self._tracer is not None else None
+        self._work.children.append(Outgoing(topic, partition, record_key, value, headers))
         return task.task_id

@@ -14,6 +14,7 @@ from streams.clock import SystemClock
 from streams.errors import SettingsInvalid
 from streams.ids import is_name, new_slot
 from streams.settings import Settings, resolve
+from streams.telemetry import tracer
 from streams.threads import ThreadRunner
 from streams.topics import Topics
 from streams.worker.host import DRAIN_S, Host, run_host
@@ -101,6 +102,7 @@ class Worker:
             Topics(settings.prefix),
             self.slot,
             self._static,
+            tracer(),
         )
         self.host = Host(self._agents, around, drain_s=self._drain_s)
         await run_host(self.host, self._stop, self._keep, started)
