@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterable
+from typing import cast
 from weakref import WeakValueDictionary
 
 from streams.avro import decode, is_known
@@ -98,7 +99,7 @@ class Follower:
             if not is_known(value):
                 self._catalog.learn_schemas()
             try:
-                result: Result[bytes] = decode(value, Result)
+                result = cast("Result[bytes]", decode(value, Result))
             except RecordUndecodable as error:
                 log.warning("a result cannot be read: %s", error)
             else:

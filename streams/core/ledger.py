@@ -52,14 +52,8 @@ class Possession:
     marked: tuple[int, int] | None = None
     """The value of ``running`` that is committed."""
     ended: bool = False
-
-    @property
-    def suspects(self) -> list[int]:
-        """Offsets that may have killed their owners and are not finished yet."""
-        if not self.deaths:
-            return []
-        done = {outbox.offset for outbox in self.box}
-        return [o for o in self.progress.incomplete if o < self.suspects_below and o not in done]
+    foreign: bool = False
+    """Somebody else claimed it; the group will take it from us, until then nothing is sent."""
 
 
 @dataclass(slots=True)
@@ -136,7 +130,7 @@ class Ledger:
             return None
         plan = Plan(ownership.membership, [], {}, {}, set(), {})
         for partition, possession in self.possessions.items():
-            if ownership.partitions.get(partition) != possession.epoch:
+            if possession.foreign or ownership.partitions.get(partition) != possession.epoch:
                 continue
             box = list(islice(possession.box, outboxes_max - len(plan.outboxes)))
             if not box and not _urgent(possession):
@@ -184,13 +178,12 @@ class Ledger:
             if finished:
                 possession.box = [o for o in possession.box if o.offset not in finished]
 
-    def reconcile(self, committed: Mapping[int, CompletionMap | None]) -> list[Possession]:
-        """After an unknown outcome: take over what *is* committed; returns what is not ours.
+    def reconcile(self, committed: Mapping[int, CompletionMap | None]) -> None:
+        """After an unknown outcome: take over what *is* committed.
 
-        A partition whose metadata carries another owner or epoch was claimed by somebody else
-        (or our own claim was not applied): the first are returned, the second are claimed again.
+        Metadata with a higher epoch or another owner: somebody else has claimed the partition.
+        With a lower epoch: our own claim was not applied, and is sent again.
         """
-        foreign: list[Possession] = []
         for partition, state in committed.items():
             possession = self.possessions.get(partition)
             if possession is None or state is None:
@@ -198,7 +191,7 @@ class Ledger:
             if state.epoch > possession.epoch or (
                 state.epoch == possession.epoch and state.owner != self.owner
             ):
-                foreign.append(possession)
+                possession.foreign = True
                 continue
             if state.epoch < possession.epoch:
                 continue
@@ -208,7 +201,6 @@ class Ledger:
             possession.box = [o for o in possession.box if o.offset not in done]
             possession.released = state.released
             possession.marked = state.running
-        return foreign
 
     def replace(self, old: Outbox, new: Outbox) -> None:
         """Put another outcome in the place of a refused one."""

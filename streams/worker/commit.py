@@ -215,11 +215,7 @@ class Committer:
                 yield Wait(shared.committer, BACKOFF_S)
                 continue
             with shared.lock:
-                foreign = shared.ledger.reconcile(committed)
-                # A partition that somebody else claimed will be taken from us by the group;
-                # until then nothing of it can be committed.
-                for possession in foreign:
-                    possession.box.clear()
+                shared.ledger.reconcile(committed)
             self._on_settled()
             return
 
