@@ -12,7 +12,7 @@ from streams.errors import LogError
 from streams.kafka.log import KafkaLog
 from streams.ports import TopicSpec, TransactionalProducer
 
-pytestmark = pytest.mark.containers
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
 PARTITIONS = 3
 CALL_S = 30

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import pytest
 from docker.models.containers import Container
 
-pytestmark = pytest.mark.containers
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
 END_S_MAX = 90
 
