@@ -30,14 +30,19 @@ def read_all(log: Log, topic: str, partitions: Iterable[int], clock: Clock) -> I
 
     StreamsError if the log does not deliver anything for READ_TIMEOUT_S.
     """
-    wanted = list(partitions)
-    bounds = log.admin().bounds(topic, wanted)
-    open_ = {p for p in wanted if bounds[p].end > bounds[p].start}
+    return read_from(log, topic, dict.fromkeys(partitions, 0), clock)
+
+
+def read_from(log: Log, topic: str, offsets: Mapping[int, int], clock: Clock) -> Iterator[Record]:
+    """As ``read_all``, but each partition from its offset (or its start, if that is later)."""
+    bounds = log.admin().bounds(topic, offsets)
+    starts = {p: max(offset, bounds[p].start) for p, offset in offsets.items()}
+    open_ = {p for p, start in starts.items() if start < bounds[p].end}
     if not open_:
         return
     reader = log.reader()
     try:
-        reader.assign({(topic, p): bounds[p].start for p in open_})
+        reader.assign({(topic, p): starts[p] for p in open_})
         moved_at = clock.monotonic()
         while open_:
             consumed = reader.consume(5_000, 0.1)
@@ -46,7 +51,12 @@ def read_all(log: Log, topic: str, partitions: Iterable[int], clock: Clock) -> I
             elif clock.monotonic() - moved_at > READ_TIMEOUT_S:
                 detail = f": {consumed.errors[0]}" if consumed.errors else ""
                 raise StreamsError(f"topic '{topic}' cannot be read to its end{detail}")
-            yield from consumed.records
+            for record in consumed.records:
+                if record.offset() < bounds[record.partition()].end:
+                    yield record
+                else:
+                    # Others go on writing: without this a busy topic would have no end.
+                    open_.discard(record.partition())
             open_ -= {p for _, p in consumed.ended}
     finally:
         reader.close()

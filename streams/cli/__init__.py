@@ -14,6 +14,9 @@ from streams.errors import StreamsError
 
 NOUNS: dict[str, tuple[str, str]] = {
     "kafka": ("streams.cli.kafka:kafka", "A real Kafka on this machine, without Docker."),
+    "topic": ("streams.cli.topic:topic", "Make, list and read topics."),
+    "worker": ("streams.cli.worker:worker", "Run agents, and look after those that run."),
+    "task": ("streams.cli.task:task", "Submit work, and look at it."),
 }
 """Name -> (``module:command``, the line of ``--help``). Listing them imports none of them."""
 

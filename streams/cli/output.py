@@ -55,9 +55,23 @@ def emit(rows: Iterable[Row], columns: Sequence[str] = ()) -> None:
         _table(list(rows), columns)
 
 
+def emit_one(row: Row) -> None:
+    """Print one thing: an object in JSON, else a line for each of its fields."""
+    if chosen() == "table":
+        fields = [{"field": name.replace("_", " "), "value": value} for name, value in row.items()]
+        _table(fields, ("field", "value"))
+    else:
+        emit([row]) if chosen() == "jsonl" else click.echo(_json(row, indent=2))
+
+
 def say(text: str) -> None:
     """Tell the person at the terminal something that is not data."""
     click.echo(text, err=True)
+
+
+def line(value: object) -> str:
+    """A value as JSON on one line."""
+    return _json(value)
 
 
 def _json(value: object, indent: int | None = None) -> str:
@@ -87,6 +101,10 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
 def _cell(value: object) -> str:
     if value is None or value == "":
         return "-"
+    if isinstance(value, dict) or (
+        isinstance(value, list) and value and isinstance(value[0], dict)
+    ):
+        return _json(cast("object", value))
     if isinstance(value, list | tuple):
         return ", ".join(map(str, cast("Sequence[object]", value)))
     return str(value)

@@ -1,0 +1,81 @@
+"""``streams task``: submit work, and look at it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from streams.cli.connect import connect, connected, settings
+from streams.cli.output import output
+
+_STATUSES = ("succeeded", "failed", "cancelled", "expired", "open")
+
+
+@click.group()
+def task() -> None:
+    """Submit work, and look at it."""
+
+
+@task.command()
+@click.argument("agent")
+@click.argument("text", metavar="[INPUT|-]", required=False)
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An input on each line (JSON lines).",
+)
+@click.option("--key", help="Tasks of one key run one after the other.")
+@click.option("--key-field", metavar="F", help="The field of the input that holds the key.")
+@click.option("--tenant", default="", help="On whose behalf; costs are reported by it.")
+@click.option("--task-id", metavar="ID", help="An id of your own: repeating it submits nothing.")
+@click.option("--wait", is_flag=True, help="Wait for the result and print it.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop waiting then (exit 124). Default: wait on.",
+)
+@connected
+@output
+def submit(
+    agent: str,
+    text: str | None,
+    file: Path | None,
+    key: str | None,
+    key_field: str | None,
+    tenant: str,
+    task_id: str | None,
+    wait: bool,
+    timeout: float | None,
+) -> int:
+    """Submit a task to AGENT. INPUT is JSON, or text if the agent takes text; - reads stdin.
+
+    \b
+    streams task submit search '{"text": "exactly once"}' --wait
+    streams task submit search --file questions.jsonl --key-field user --wait
+    """
+    if (text is None) == (file is None):
+        raise click.UsageError("give either INPUT (- for stdin) or --file")
+    if key is not None and key_field is not None:
+        raise click.UsageError("give either --key or --key-field")
+    if file is not None and task_id is not None:
+        raise click.UsageError("--task-id names one task, --file may hold many")
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout is for --wait")
+    from streams.cli.submit import Wanted
+    from streams.cli.submit import submit as send
+    from streams.client import Client
+
+    if text == "-":
+        text = sys.stdin.read()
+    wanted = Wanted(agent, text, file, key, key_field, tenant, task_id, wait, timeout)
+    at = connect()
+
+    async def run() -> int:
+        async with Client(settings=settings()) as client:
+            return await send(client, at, wanted)
+
+    return asyncio.run(run())
