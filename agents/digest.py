@@ -26,7 +26,7 @@ class Piece(BaseModel):
 
 
 class Digest(BaseModel):
-    """What is worth knowing of a piece: sentences of its own, and how often phrases occur."""
+    """What is worth knowing of a piece: sentences of its own, and how often keywords occur."""
 
     topic: str
     part: int
@@ -34,22 +34,20 @@ class Digest(BaseModel):
     keywords: dict[str, int]
 
 
-class Entry(BaseModel):
-    """An entry of the index: the score of a keyword in one piece of a topic."""
+class Entries(BaseModel):
+    """What the index holds of a piece: a score for each of its keywords."""
 
-    keyword: str
-    score: int
+    topic: str
+    part: int
+    scores: dict[str, int]
 
 
 @agent
-async def index(ctx: Context, digest: Digest) -> list[Entry]:
-    """Score the keywords of a piece; longer phrases say more, and count more."""
-    entries = [
-        Entry(keyword=keyword, score=occurs * len(keyword.split()))
-        for keyword, occurs in digest.keywords.items()
-    ]
-    ctx.charge("index-entry", amount_micros=ENTRY_MICROS * len(entries), units=len(entries))
-    return sorted(entries, key=lambda entry: (-entry.score, entry.keyword))
+async def index(ctx: Context, digest: Digest) -> Entries:
+    """Score the keywords of a piece: longer phrases say more, and count more."""
+    scores = {word: times * len(word.split()) for word, times in digest.keywords.items()}
+    ctx.charge("index-entry", amount_micros=ENTRY_MICROS * len(scores), units=len(scores))
+    return Entries(topic=digest.topic, part=digest.part, scores=scores)
 
 
 @agent

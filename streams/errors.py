@@ -33,6 +33,7 @@
     ├── MapUnreadable              E0802    stop: commit metadata that cannot be trusted
     ├── PoolStopped                E0803    stop: a pool's own topic is refused or missing
     ├── KafkaFailed                E0810    the embedded Kafka did not start or died
+    ├── WorkerDied                 E0811    a worker process ended that should not have
     └── LogError                   E0900    what the log said, as a value the verdicts read
 
     PermanentError, RetryAfter     raised by users in a handler; not StreamsErrors
@@ -290,6 +291,12 @@ class KafkaFailed(StreamsError):
     """The embedded Kafka did not start, or ended by itself."""
 
     code = "E0810"
+
+
+class WorkerDied(StreamsError):
+    """A worker process ended by itself."""
+
+    code = "E0811"
 
 
 class LogError(StreamsError):

@@ -13,6 +13,7 @@ import click
 from streams.errors import StreamsError
 
 NOUNS: dict[str, tuple[str, str]] = {
+    "demo": ("streams.cli.demo:demo", "See it work: real documents, a crash, the proof."),
     "kafka": ("streams.cli.kafka:kafka", "A real Kafka on this machine, without Docker."),
     "topic": ("streams.cli.topic:topic", "Make, list and read topics."),
     "worker": ("streams.cli.worker:worker", "Run agents, and look after those that run."),

@@ -1,0 +1,172 @@
+"""The job: submit a corpus until the run has lasted, kill a worker in the middle of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from streams.agent import Agent
+from streams.client import Client
+from streams.demo.corpus import Piece
+from streams.demo.screen import Screen
+from streams.demo.watch import Watch
+from streams.demo.workers import Held, WorkerProcess
+from streams.errors import WaitTimeout
+from streams.verify import input_hash
+
+RUN_S = 5.0
+"""The corpus repeats, under new keys, until the run has lasted this long."""
+CRASH_S = 0.6 * RUN_S
+"""No crash before: what is answered by then is more than half of the run."""
+OPEN_MAX = 200
+"""Tasks submitted and not answered."""
+CHUNK = 20
+STALL_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A worker that was killed: when, with what in its hands."""
+
+    slot: str
+    pid: int
+    answered: int
+    """Results that were in."""
+    held: Held
+    killed_at: int
+    """Microseconds since the epoch."""
+
+
+class Job:
+    """One run over the corpus with one crash. ``run`` it once; then read the fields."""
+
+    def __init__(
+        self,
+        pieces: Sequence[Piece],
+        agents: tuple[Agent[Any, Any], Agent[Any, Any]],
+        workers: list[WorkerProcess],
+        watch: Watch,
+        look: Callable[[str], Held],
+        screen: Screen,
+    ) -> None:
+        self._pieces = pieces
+        self._first, self._second = agents
+        self._workers = workers
+        self._watch = watch
+        self._look = look
+        self._screen = screen
+        self._room = asyncio.Event()
+        self.submitted: dict[str, str] = {}
+        """Task id -> hash of the input, of what the log has accepted."""
+        self.rounds = 0
+        self.crash: Crash | None = None
+        self.recovery_s: float | None = None
+        """From the kill to the first new result of the dead worker's partitions."""
+
+    async def run(self, client: Client) -> None:
+        """Until every task is answered. WorkerDied; WaitTimeout if nothing comes any more."""
+        self._began = moved = time.monotonic()
+        feeding = asyncio.create_task(self._feed(client))
+        try:
+            while not (feeding.done() and self._complete()):
+                if feeding.done():
+                    feeding.result()
+                if await asyncio.to_thread(self._watch.read):
+                    moved = time.monotonic()
+                    self._room.set()
+                self._check(moved)
+                if self.crash is None:
+                    await self._try_crash()
+                elif self.recovery_s is None:
+                    self._see_recovery(self.crash)
+                self._screen.update(self._share(), self._standing())
+        finally:
+            feeding.cancel()
+
+    # -- feeding -------------------------------------------------------------------------
+
+    async def _feed(self, client: Client) -> None:
+        for number in count(1):
+            for start in range(0, len(self._pieces), CHUNK):
+                while len(self.submitted) - self._answered >= OPEN_MAX:
+                    self._room.clear()
+                    await self._room.wait()
+                chunk = self._pieces[start : start + CHUNK]
+                await asyncio.gather(*(self._submit(client, piece, number) for piece in chunk))
+            self.rounds = number
+            if self._elapsed_s >= RUN_S and self.recovery_s is not None:
+                return
+
+    async def _submit(self, client: Client, piece: Piece, number: int) -> None:
+        value = self._first.input(topic=piece.topic, part=piece.part, text=piece.text)
+        key = piece.topic if number == 1 else f"{piece.topic} ({number})"
+        handle = await client.submit(self._first, value, key=key)
+        self.submitted[handle.task_id] = input_hash(self._first.dump_input(value))
+
+    # -- the crash -----------------------------------------------------------------------
+
+    async def _try_crash(self) -> None:
+        """Kill the last worker if the middle is reached, and it holds unfinished tasks."""
+        if self._elapsed_s < CRASH_S or 2 * self._answered < len(self._pieces):
+            return
+        victim = self._workers[-1]
+        # Stopped first: what it is seen to hold is what it dies with.
+        victim.pause()
+        found = await asyncio.to_thread(self._look, victim.slot)
+        if not found.unfinished:
+            victim.resume()
+            return
+        killed_at = time.time_ns() // 1_000
+        victim.kill()
+        self.crash = Crash(victim.slot, victim.pid, self._answered, found, killed_at)
+        self._screen.bad(
+            f"{victim.slot} (pid {victim.pid}) killed with SIGKILL after {self._answered:,} "
+            f"results, {found.unfinished:,} unfinished tasks in its hands"
+        )
+        self._workers[-1] = victim.again()
+
+    def _see_recovery(self, crash: Crash) -> None:
+        first = self._watch.first_after(crash.killed_at, crash.held.partitions)
+        if first is not None:
+            self.recovery_s = max(0, first.appended_at - crash.killed_at) / 1e6
+            pid = self._workers[-1].pid
+            self._screen.good(
+                f"{crash.slot} is back in its slot (pid {pid}): "
+                f"first new result {self.recovery_s:.2f} s after the kill"
+            )
+
+    # -- where it stands -----------------------------------------------------------------
+
+    @property
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def _answered(self) -> int:
+        return self._watch.statuses[self._first.name].total()
+
+    def _complete(self) -> bool:
+        """Every task is answered, and so is what these have caused."""
+        first, second = (self._watch.statuses[a.name] for a in (self._first, self._second))
+        return first.total() >= len(self.submitted) and second.total() >= first["succeeded"]
+
+    def _check(self, moved: float) -> None:
+        for worker in self._workers:
+            worker.check()
+        if time.monotonic() - moved > STALL_S:
+            raise WaitTimeout(
+                f"no result came for {STALL_S:g} s; {self._answered:,} of "
+                f"{len(self.submitted):,} tasks are answered",
+                hint="is the machine overloaded? try again",
+            )
+
+    def _share(self) -> float:
+        """How much of the run is over, by time and by results, 0 to 1."""
+        return min(self._elapsed_s / RUN_S, self._answered / len(self._pieces), 1.0)
+
+    def _standing(self) -> str:
+        return f"{self._answered:,} results of {len(self.submitted):,} tasks"
