@@ -18,6 +18,7 @@ from streams.client import Client
 from streams.context import Dependency
 from streams.ports import Clock, Log, Runner
 from streams.provision import apply, plan
+from streams.telemetry import tracer
 from streams.testing.memory import MemoryLog
 from streams.testing.runner import LoopRunner
 from streams.testing.time import VirtualTime
@@ -84,6 +85,7 @@ class Fleet:
                 self.topics,
                 slot,
                 static=False,
+                tracer=tracer(),
             )
             host = Host(self._agents, around, replaced=self._replace)
             await host.start()
