@@ -42,6 +42,9 @@ def worker() -> None:
     metavar="SECONDS",
     help="For running tasks to end after SIGTERM. Default: 25",
 )
+@click.option(
+    "--metrics", type=click.IntRange(1, 65535), metavar="PORT", help="Serve Prometheus metrics."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log what the runtime does.")
 @connected
 def run(
@@ -49,6 +52,7 @@ def run(
     concurrency: int | None,
     slot: str | None,
     drain_timeout: float | None,
+    metrics: int | None,
     verbose: bool,
 ) -> None:
     """Run the agents in PATH until SIGTERM or Ctrl-C; running tasks may end first.
@@ -60,9 +64,11 @@ def run(
     streams worker run agents/search.py --concurrency 500 --slot worker-1
     """
     import asyncio
+    from contextlib import ExitStack
 
     from streams.cli.logs import log_to_stderr
     from streams.loader import load
+    from streams.telemetry import serve_metrics
     from streams.worker.host import DRAIN_S
     from streams.worker.worker import Worker
 
@@ -73,7 +79,10 @@ def run(
 
     async def work() -> None:
         made = Worker(agents, slot=slot, settings=where, drain_s=drain_s)
-        await made.run()
+        with ExitStack() as ending:
+            if metrics is not None:
+                ending.callback(serve_metrics(metrics, lambda: made.heartbeat))
+            await made.run()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work())

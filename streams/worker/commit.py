@@ -15,8 +15,9 @@ from streams.core.ledger import Plan
 from streams.core.offsets import CompletionMap, decode
 from streams.core.outbox import Outbox
 from streams.core.verdicts import Action, Judgement, judge
-from streams.errors import LogError, PoolStopped, SlotInUse, StreamsError
+from streams.errors import LogError, PoolStopped, StreamsError
 from streams.ports import Clock, Log, Stepper, TransactionalProducer, Wait
+from streams.worker.fences import Fences
 from streams.worker.shared import Shared
 
 log = logging.getLogger("streams.commit")
@@ -26,8 +27,6 @@ INTERVAL_MAX_S = 0.5
 OUTBOXES_MAX = 2_000
 CALL_TIMEOUT_S = 5.0
 BACKOFF_S = 0.05
-FENCES_MAX = 3
-FENCES_WINDOW_S = 30.0
 IDLE_S = 0.5
 
 
@@ -64,7 +63,7 @@ class Committer:
         self._producer = self._new_producer()
         self._next_at = 0.0
         self._outboxes_max = OUTBOXES_MAX
-        self._fences: list[float] = []
+        self._fences = Fences(identity.group, identity.transactional_id, clock)
         self._stopping = False
 
     def init(self) -> None:
@@ -163,7 +162,7 @@ class Committer:
             case Action.RECOVER:
                 yield from self._recover()
             case Action.FENCED:
-                self._count_fence()
+                self._fences.count()
                 yield from self._recover()
             case Action.STOP:
                 raise self._stopped(judgement)
@@ -205,7 +204,7 @@ class Committer:
                 committed = self._committed(partitions)
             except LogError as error:
                 if error.kind in ("_FENCED", "PRODUCER_FENCED"):
-                    self._count_fence()
+                    self._fences.count()
                 elif judge(error, (), ()).action is Action.STOP:
                     raise PoolStopped(str(error)) from error
                 log.info("recovery of %s: %s", self._identity.group, error)
@@ -271,16 +270,6 @@ class Committer:
             raise PoolStopped(f"the report of a refused record was refused too: {error}")
         with self._shared.lock:
             self._shared.ledger.replace(outbox, replacement)
-
-    def _count_fence(self) -> None:
-        now = self._clock.monotonic()
-        self._fences = [at for at in self._fences if now - at < FENCES_WINDOW_S] + [now]
-        if len(self._fences) >= FENCES_MAX:
-            raise SlotInUse(
-                f"another process uses slot '{self._identity.transactional_id}' "
-                f"of group '{self._identity.group}'",
-                hint="give each worker its own --slot, or stop the other one",
-            )
 
     def _stopped(self, judgement: Judgement) -> PoolStopped:
         error = judgement.error

@@ -10,7 +10,7 @@ import socket
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -121,7 +121,7 @@ class Heart:
         self._sequence = 0
         self._last: tuple[float, int, list[int]] = (clock.monotonic(), 0, [0] * len(pools))
         self.state: WorkerState = "starting"
-        self.on_beat: Callable[[Heartbeat], None] | None = None
+        self.latest: Heartbeat | None = None
         self._ending = False
 
     def stop(self) -> None:
@@ -144,8 +144,7 @@ class Heart:
 
     def _beat(self) -> None:
         beat = self._measure()
-        if self.on_beat is not None:
-            self.on_beat(beat)
+        self.latest = beat
         try:
             self._producer.produce(self._topic, 0, self._slot.encode(), encode(beat))
             self._producer.poll(0)

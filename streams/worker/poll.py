@@ -13,9 +13,10 @@ from typing import Protocol
 from streams.avro import is_known
 from streams.core.ledger import Ownership, Possession
 from streams.core.offsets import FETCH_MAX
-from streams.errors import DataLost, LogError, SlotInUse, StreamsError
+from streams.errors import DataLost, LogError, StreamsError
 from streams.ports import Clock, GroupConsumer, Record, Runner, Stepper, Wait
 from streams.worker.commit import Identity
+from streams.worker.fences import Fences
 from streams.worker.restore import Restorer
 from streams.worker.shared import Shared
 
@@ -71,6 +72,7 @@ class Poll:
         self._runner = runner
         self._clock = clock
         self._learn_schemas = learn_schemas
+        self._fences = Fences(identity.group, identity.transactional_id, clock)
         self._nobodys: set[bytes] = set()
         self._held_max = held_max
         self._consumer = new_consumer()
@@ -159,9 +161,13 @@ class Poll:
 
     def _consume(self, timeout_s: float) -> None:
         self._guard_time()
+        was_member = self._shared.ownership.membership.valid
         consumed = self._consumer.consume(FETCH_MAX, timeout_s)
         self._guard_time()
         self._publish()
+        if any(error.kind in ("_FATAL", "FENCED_INSTANCE_ID") for error in consumed.errors):
+            self._fenced(was_member)
+            return
         for error in consumed.errors:
             self._judge(error)
         if consumed.records:
@@ -292,13 +298,19 @@ class Poll:
         self._consumer.subscribe(self)
         self._returned_at = self._clock.boottime()
 
+    def _fenced(self, was_member: bool) -> None:
+        """The broker gave the slot's membership to a later request to join.
+
+        Out of the group's steady state that is another process. After an outage it may be our
+        own: a broker that was stopped carries out the requests that we gave up and repeated.
+        """
+        if was_member:
+            raise self._fences.slot_in_use()
+        self._fences.count()
+        log.info("%s was fenced while it joined: anew", self._identity.transactional_id)
+        self._renew()
+
     def _judge(self, error: LogError) -> None:
-        if error.kind in ("_FATAL", "FENCED_INSTANCE_ID"):
-            raise SlotInUse(
-                f"another process uses slot '{self._identity.transactional_id}' "
-                f"of group '{self._identity.group}'",
-                hint="give each worker its own --slot, or stop the other one",
-            )
         if error.kind == "_AUTO_OFFSET_RESET" and error.partition is not None:
             where = f"{self._identity.topic}[{error.partition}]"
             self._stop_partition(

@@ -13,6 +13,7 @@ from streams.agent import Agent
 from streams.clock import SystemClock
 from streams.errors import SettingsInvalid
 from streams.ids import is_name, new_slot
+from streams.records import Heartbeat
 from streams.settings import Settings, resolve
 from streams.telemetry import tracer
 from streams.threads import ThreadRunner
@@ -72,6 +73,12 @@ class Worker:
         if keep:
             self._keep.set()
         self._stop.set()
+
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """What the worker said of itself last; None before it is at work."""
+        heart = self.host.heart if self.host is not None else None
+        return heart.latest if heart is not None else None
 
     async def __aenter__(self) -> Self:
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
