@@ -22,7 +22,7 @@ RUN_S = 5.0
 """The corpus repeats, under new keys, until the run has lasted this long."""
 CRASH_S = 0.6 * RUN_S
 """No crash before: what is answered by then is more than half of the run."""
-OPEN_MAX = 200
+OPEN_MAX = 300
 """Tasks submitted and not answered."""
 CHUNK = 20
 STALL_S = 30.0

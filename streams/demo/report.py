@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import log
+from textwrap import shorten
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -13,7 +16,10 @@ from streams.demo.watch import Findings
 
 DOCUMENTS_SHOWN = 5
 KEYWORDS_SHOWN = 4
-SUMMARY_CHARACTERS = 130
+NAME_CHARACTERS = 24
+SUMMARY_CHARACTERS = 72
+SMOOTH = 0.01
+"""Weight of a word that is in every document, as all are of a single one."""
 WIDTH = 100
 
 
@@ -48,14 +54,27 @@ def _of_documents(outcome: Outcome) -> str:
 def _results(found: Mapping[str, Findings]) -> RenderableType:
     table = _table()
     longest = sorted(found, key=lambda topic: -len(found[topic].summaries))[:DOCUMENTS_SHOWN]
+    keywords = _keywords(found)
     for topic in sorted(longest):
-        findings = found[topic]
-        words = ", ".join(word for word, _ in findings.keywords.most_common(KEYWORDS_SHOWN))
-        summary = findings.summaries.get(1, "")
-        if len(summary) > SUMMARY_CHARACTERS:
-            summary = summary[:SUMMARY_CHARACTERS].rpartition(" ")[0] + " …"
-        table.add_row(Text(topic, "cyan"), Text.assemble((words, ""), "\n", (summary, "dim")))
+        summary = shorten(found[topic].summaries.get(1, ""), SUMMARY_CHARACTERS, placeholder=" …")
+        words = ", ".join(keywords[topic][:KEYWORDS_SHOWN])
+        table.add_row(
+            Text(topic[-NAME_CHARACTERS:], "cyan"), Text.assemble(words, "\n", (summary, "dim"))
+        )
     return table
+
+
+def _keywords(found: Mapping[str, Findings]) -> dict[str, list[str]]:
+    """Keywords of each document, best first: scores by tf-idf (Spärck Jones, 1972)."""
+    documents = Counter(word for findings in found.values() for word in findings.keywords)
+
+    def weight(findings: Findings, word: str) -> float:
+        return findings.keywords[word] * (log(len(found) / documents[word]) + SMOOTH)
+
+    return {
+        topic: sorted(findings.keywords, key=lambda word: (-weight(findings, word), word))
+        for topic, findings in found.items()
+    }
 
 
 def _costs(spent: Sequence[Spent]) -> RenderableType:
@@ -104,7 +123,7 @@ def _proof(outcome: Outcome) -> RenderableType:
 def _table(right: Sequence[int] = ()) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for column in range(4):
-        table.add_column(justify="right" if column in right else "left")
+        table.add_column(justify="right" if column in right else "left", no_wrap=column == 0)
     return table
 
 

@@ -7,28 +7,28 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
 LINE_EVERY_S = 1.0
 
 
 class Screen:
-    """Talks on stderr; a context manager."""
+    """Talks on stderr, with the seconds since it was made; a context manager."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._live = self._console.is_terminal
         self._bar = Progress(
+            TextColumn("       "),
             SpinnerColumn(),
-            BarColumn(bar_width=24),
             TextColumn("{task.description}"),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=24),
             console=self._console,
             transient=True,
         )
         self._task = self._bar.add_task("", total=1.0, visible=False)
-        self._said_at = 0.0
+        self._began = self._said_at = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._live:
@@ -66,4 +66,5 @@ class Screen:
 
     def _print(self, sign: str, text: str, style: str) -> None:
         # Text, not str: names of files may hold what rich takes for markup.
-        self._console.print(Text.assemble((sign, style), " ", text), soft_wrap=True)
+        line = Text.assemble((f"{time.monotonic() - self._began:5.1f} s ", "dim"), (sign, style))
+        self._console.print(line.append(f" {text}"), soft_wrap=True)
