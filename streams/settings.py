@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from streams.errors import SettingsInvalid
+from streams.errors import BrokerUnknown, SettingsInvalid
 
 FILE = "streams.toml"
 STATE = Path(".streams", "kafka.json")
@@ -115,7 +115,7 @@ def resolve(
 ) -> Settings:
     """Settings for a process in ``cwd`` with ``env``; given values come before all others.
 
-    Raises SettingsInvalid for a mistake in any of the sources, and if no broker is known.
+    Raises SettingsInvalid for a mistake in any of the sources, BrokerUnknown if none names one.
     """
     cwd = Path.cwd() if cwd is None else cwd.absolute()
     env = os.environ if env is None else env
@@ -218,7 +218,7 @@ def _live_cluster(cwd: Path) -> tuple[Path, str]:
                 return path, bootstrap
         dead = dead or path
     stopped = f"; the cluster recorded in {dead} is not running" if dead else ""
-    raise SettingsInvalid(
+    raise BrokerUnknown(
         f"no Kafka broker is known{stopped}",
         hint="streams dev starts one here; for another set STREAMS_BOOTSTRAP=host:port, "
         f"or bootstrap in {FILE}",

@@ -129,9 +129,11 @@ class Cluster:
             raise
 
     def stop(self) -> None:
-        """End all brokers cleanly, and with SIGKILL after 15 s."""
-        process.end(self.pids.values(), self._mark, grace_s=STOP_GRACE_S)
-        self.kill_all()
+        """End all brokers cleanly, and with SIGKILL after 15 s, or at once when interrupted."""
+        try:
+            process.end(self.pids.values(), self._mark, grace_s=STOP_GRACE_S)
+        finally:
+            self.kill_all()
 
     def kill_all(self) -> None:
         """End all brokers at once, as a power cut would."""

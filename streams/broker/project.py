@@ -49,8 +49,10 @@ def joined(directory: Path, wanted: Wanted) -> Generator[Running, None, None]:
         yield running
     finally:
         if cluster is not None:
-            cluster.stop()
-            state.remove(directory)
+            try:
+                cluster.stop()
+            finally:
+                state.remove(directory)
 
 
 def down(directory: Path) -> Running | None:

@@ -13,13 +13,20 @@ import click
 from streams.errors import StreamsError
 
 NOUNS: dict[str, tuple[str, str]] = {
+    "dev": ("streams.cli.dev:dev", "Kafka, a worker that follows your files, and its results."),
     "demo": ("streams.cli.demo:demo", "See it work: real documents, a crash, the proof."),
     "kafka": ("streams.cli.kafka:kafka", "A real Kafka on this machine, without Docker."),
     "topic": ("streams.cli.topic:topic", "Make, list and read topics."),
     "worker": ("streams.cli.worker:worker", "Run agents, and look after those that run."),
+    "agent": ("streams.cli.agent:agent", "The agents that are known here."),
     "task": ("streams.cli.task:task", "Submit work, and look at it."),
+    "group": ("streams.cli.group:group", "Consumer groups: how far behind, who owns what."),
+    "dead": ("streams.cli.dead:dead", "Dead letters: look at them, submit them again."),
+    "cost": ("streams.cli.cost:cost", "What tasks cost."),
 }
 """Name -> (``module:command``, the line of ``--help``). Listing them imports none of them."""
+
+ALIASES = {"dlq": "dead"}
 
 _INTERRUPTED = 130
 
@@ -31,6 +38,7 @@ class LazyGroup(click.Group):
         return list(NOUNS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in NOUNS:
             return None
         module, _, attribute = NOUNS[cmd_name][0].partition(":")
@@ -39,7 +47,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in NOUNS and (close := difflib.get_close_matches(args[0], NOUNS, 1)):
+        if args[0] not in NOUNS | ALIASES and (
+            close := difflib.get_close_matches(args[0], NOUNS, 1)
+        ):
             ctx.fail(f"No such command '{args[0]}'. Did you mean '{close[0]}'?")
         return super().resolve_command(ctx, args)
 

@@ -22,6 +22,7 @@ from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared
 from streams.worker.work import Outcomes, Work
 
 log = logging.getLogger("streams.worker")
+retry_log = logging.getLogger("streams.retry")
 
 SWEEP_S = 0.05
 GRACE_S = 5.0
@@ -266,6 +267,14 @@ class Executor:
         verdict = after_failure(error, policy, work.attempt, work.waited_s, self._jitter())
         if isinstance(verdict, Again):
             self._shared.stats.retried += 1
+            retry_log.info(
+                "%s: attempt %d of %d failed, again in %.1f s: %r",
+                self._agent.name,
+                work.attempt,
+                policy.attempts,
+                verdict.delay_s,
+                error,
+            )
             self._wait(work, verdict.delay_s)
             return
         self._shared.stats.failed += 1

@@ -55,8 +55,11 @@ class Worker:
         self._running: asyncio.Task[None] | None = None
         self.host: Host | None = None
 
-    async def run(self) -> None:
-        """Work until a signal or ``stop``; raises what stopped a pool."""
+    async def run(self, joined: asyncio.Future[None] | None = None) -> None:
+        """Work until a signal or ``stop``; raises what stopped a pool.
+
+        ``joined`` is resolved when the worker has joined its groups.
+        """
         loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as handlers:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,7 +69,7 @@ class Worker:
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(signal.SIGUSR1, lambda: self.stop(keep=True))
                 handlers.callback(loop.remove_signal_handler, signal.SIGUSR1)
-            await self._serve(None)
+            await self._serve(joined)
 
     def stop(self, *, keep: bool = False) -> None:
         """Ask for the end: drain, then leave; with ``keep`` the partitions wait for the slot."""
