@@ -33,11 +33,21 @@ def read_all(log: Log, topic: str, partitions: Iterable[int], clock: Clock) -> I
     return read_from(log, topic, dict.fromkeys(partitions, 0), clock)
 
 
-def read_from(log: Log, topic: str, offsets: Mapping[int, int], clock: Clock) -> Iterator[Record]:
-    """As ``read_all``, but each partition from its offset (or its start, if that is later)."""
+def read_from(
+    log: Log,
+    topic: str,
+    offsets: Mapping[int, int],
+    clock: Clock,
+    ends: Mapping[int, int] | None = None,
+) -> Iterator[Record]:
+    """As ``read_all``, each partition from its offset (or its start, if that is later).
+
+    With ``ends`` no further than, and not including, these offsets.
+    """
     bounds = log.admin().bounds(topic, offsets)
     starts = {p: max(offset, bounds[p].start) for p, offset in offsets.items()}
-    open_ = {p for p, start in starts.items() if start < bounds[p].end}
+    limits = {p: min(b.end, ends[p]) if ends else b.end for p, b in bounds.items()}
+    open_ = {p for p, start in starts.items() if start < limits[p]}
     if not open_:
         return
     reader = log.reader()
@@ -52,10 +62,10 @@ def read_from(log: Log, topic: str, offsets: Mapping[int, int], clock: Clock) ->
                 detail = f": {consumed.errors[0]}" if consumed.errors else ""
                 raise StreamsError(f"topic '{topic}' cannot be read to its end{detail}")
             for record in consumed.records:
-                if record.offset() < bounds[record.partition()].end:
+                if record.offset() < limits[record.partition()]:
                     yield record
-                else:
-                    # Others go on writing: without this a busy topic would have no end.
+                # Others go on writing: without this a busy topic would have no end.
+                if record.offset() >= limits[record.partition()] - 1:
                     open_.discard(record.partition())
             open_ -= {p for _, p in consumed.ended}
     finally:

@@ -23,4 +23,6 @@ def log_to_stderr(verbose: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     logging.getLogger("streams").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    if verbose:
+        logging.getLogger("streams.kafka.client").setLevel(logging.DEBUG)
     logging.getLogger("streams.task").setLevel(logging.INFO)

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from streams.cli.connect import connect, connected, settings
-from streams.cli.output import output
+from streams.cli.output import emit, emit_one, output, say
 
 _STATUSES = ("succeeded", "failed", "cancelled", "expired", "open")
+_LIST = ("task_id", "status", "submitted_at", "took_s", "attempt", "key", "worker", "reason")
 
 
 @click.group()
@@ -79,3 +80,51 @@ def submit(
             return await send(client, at, wanted)
 
     return asyncio.run(run())
+
+
+@task.command()
+@click.argument("agent")
+@click.argument("task_id", metavar="ID")
+@click.option("--key", help="The key it was submitted with: only its partition is read.")
+@connected
+@output
+def get(agent: str, task_id: str, key: str | None) -> None:
+    """Show a task's result; the task itself while it is open.
+
+    \b
+    streams task get search 01a20576-5728-7fca-9384-e21190b04519
+    streams task get search 01a20576-5728-7fca-9384-e21190b04519 --key user-7
+    """
+    from streams.inspect.tasks import Tasks
+
+    at = connect()
+    tasks = Tasks(at.log, at.topics, at.catalog, at.clock, agent)
+    try:
+        emit_one(tasks.get(task_id, key))
+    finally:
+        say(str(tasks.read))
+
+
+@task.command("list")
+@click.option("--agent", required=True, help="Whose tasks.")
+@click.option("--since", default="1h", show_default=True, metavar="SPAN", help="Or a time.")
+@click.option("--status", type=click.Choice(_STATUSES), help="Only these.")
+@click.option("-n", "count", type=click.IntRange(1), default=100, show_default=True)
+@connected
+@output
+def list_(agent: str, since: str, status: str | None, count: int) -> None:
+    """List the newest tasks that were submitted or ended since a time.
+
+    \b
+    streams task list --agent search
+    streams task list --agent search --since 2d --status failed -o json
+    """
+    from streams.inspect.places import since_ms
+    from streams.inspect.tasks import Tasks
+
+    at = connect()
+    tasks = Tasks(at.log, at.topics, at.catalog, at.clock, agent)
+    rows = tasks.rows(since_ms(since, at.clock.now_micros()), status)
+    emit(rows[-count:], _LIST)
+    more = f"; the newest {count} of {len(rows)} are shown (-n)" if len(rows) > count else ""
+    say(f"{tasks.read}{more}")

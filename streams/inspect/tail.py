@@ -37,9 +37,7 @@ def records(log: Log, catalog: Catalog, clock: Clock, asked: Asked) -> Iterator[
         yield from map(decoder.record, newest(log, clock, asked, wanted))
     else:
         starts = offsets_of(asked.place, log.admin(), asked.topic, asked.partitions)
-        for record in read_from(log, asked.topic, starts, clock):
-            if record.offset() >= ends[record.partition()]:
-                continue  # it follows below
+        for record in read_from(log, asked.topic, starts, clock, ends):
             if left is not None and (left := left - 1) < 0:
                 return
             yield decoder.record(record)
@@ -51,12 +49,13 @@ def records(log: Log, catalog: Catalog, clock: Clock, asked: Asked) -> Iterator[
 def newest(log: Log, clock: Clock, asked: Asked, count: int) -> list[Record]:
     """The last ``count`` records over all partitions, by the time the log took them."""
     bounds = log.admin().bounds(asked.topic, asked.partitions)
+    ends = {p: b.end for p, b in bounds.items()}
     # Each transaction leaves a marker that takes an offset: look further back until enough
     # records are found.
     reach = 2 * count + 10
     while True:
         starts = {p: max(b.start, b.end - reach) for p, b in bounds.items()}
-        found = list(read_from(log, asked.topic, starts, clock)) if count else []
+        found = list(read_from(log, asked.topic, starts, clock, ends)) if count else []
         whole = all(starts[p] == b.start for p, b in bounds.items())
         per_partition = dict.fromkeys(bounds, 0)
         for record in found:
