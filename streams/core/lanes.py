@@ -45,9 +45,11 @@ class Gate:
     quarantine slows a worker down, it does not stop it.
     """
 
-    __slots__ = ("allowance", "alone", "running", "waiting")
+    __slots__ = ("allowance", "alone", "ready", "running", "waiting")
 
     def __init__(self) -> None:
+        self.ready = 0
+        """Others that could run, of all schedulers."""
         self.running = 0
         self.alone = False
         """One in quarantine is running."""
@@ -89,17 +91,14 @@ class Scheduler(Generic[T]):
         gate = self._gate
         if gate.alone:
             return None
-        if gate.waiting and (gate.allowance <= 0 or not self._ready):
+        if gate.waiting and (gate.allowance <= 0 or not gate.ready):
             return self._take_alone()
-        while self._ready and self.running < self.concurrency:
-            item = self._ready.popleft()
-            self.queued -= 1
-            if not item.lanes.ended:
-                self.running += 1
-                gate.running += 1
-                gate.allowance -= 1
-                return item
-        return None
+        if not self._ready or self.running >= self.concurrency:
+            return None
+        item = self._ready.popleft()
+        gate.ready -= 1
+        gate.allowance -= 1
+        return self._run(item)
 
     def finish(self, item: T) -> None:
         """A task that was taken is over: its slot is free and its lane moves on."""
@@ -127,17 +126,18 @@ class Scheduler(Generic[T]):
             self._make_ready(item)
         else:
             self._ready.appendleft(item)
+            self._gate.ready += 1
 
     def end(self, lanes: Lanes) -> None:
         """A possession is over: what it queued will not run."""
         lanes.ended = True
         self.queued -= sum(len(behind) for behind in lanes.waiting.values() if behind)
         lanes.waiting.clear()
-        kept = deque(item for item in self._alone if item.lanes is not lanes)
-        gone = len(self._alone) - len(kept)
-        self._alone = kept
-        self._gate.waiting -= gone
-        self.queued -= gone
+        alone, self._alone = self._alone, _without(self._alone, lanes)
+        self._gate.waiting -= len(alone) - len(self._alone)
+        ready, self._ready = self._ready, _without(self._ready, lanes)
+        self._gate.ready -= len(ready) - len(self._ready)
+        self.queued -= len(alone) - len(self._alone) + len(ready) - len(self._ready)
 
     @property
     def quarantined(self) -> int:
@@ -150,6 +150,7 @@ class Scheduler(Generic[T]):
             self._gate.waiting += 1
         else:
             self._ready.append(item)
+            self._gate.ready += 1
 
     def _take_alone(self) -> T | None:
         gate = self._gate
@@ -157,10 +158,13 @@ class Scheduler(Generic[T]):
             return None
         item = self._alone.popleft()
         gate.waiting -= 1
+        gate.alone = True
+        return self._run(item)
+
+    def _run(self, item: T) -> T:
         self.queued -= 1
         self.running += 1
-        gate.running += 1
-        gate.alone = True
+        self._gate.running += 1
         return item
 
     def _give_back(self, item: T) -> None:
@@ -169,3 +173,7 @@ class Scheduler(Generic[T]):
         if item.alone:
             self._gate.alone = False
             self._gate.allowance = self.concurrency
+
+
+def _without(items: deque[T], lanes: Lanes) -> deque[T]:
+    return deque(item for item in items if item.lanes is not lanes)

@@ -112,17 +112,19 @@ class Ledger:
     @property
     def pending(self) -> bool:
         """Whether anything waits for a transaction."""
-        return any(p.box or _urgent(p) for p in self.possessions.values())
+        return any((p.box or _urgent(p)) and not p.foreign for p in self.possessions.values())
 
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for the next transaction: a claim, a release, a quarantine."""
-        return any(_urgent(p) for p in self.possessions.values())
+        return any(_urgent(p) and not p.foreign for p in self.possessions.values())
 
     @property
     def held(self) -> int:
         """Records fetched and not committed, all partitions together."""
-        return sum(len(p.progress.incomplete) for p in self.possessions.values())
+        return sum(
+            len(p.progress.incomplete) - p.progress.unfetched for p in self.possessions.values()
+        )
 
     def plan(self, ownership: Ownership, outboxes_max: int) -> Plan | None:
         """What can be committed under this snapshot; None if nothing."""
@@ -132,19 +134,27 @@ class Ledger:
         for partition, possession in self.possessions.items():
             if possession.foreign or ownership.partitions.get(partition) != possession.epoch:
                 continue
-            box = list(islice(possession.box, outboxes_max - len(plan.outboxes)))
+            ready = possession.box
+            limit = possession.progress.limit
+            if limit is not None:
+                ready = [outbox for outbox in ready if outbox.offset < limit]
+            box = list(islice(ready, outboxes_max - len(plan.outboxes)))
             if not box and not _urgent(possession):
                 continue
             plan.outboxes += box
             finished = {outbox.offset for outbox in box}
             plan.finished[possession] = finished
-            if possession.releasing:
+            # What is finished goes before the mark: after it the partition is given up.
+            releases = possession.releasing and len(box) == len(ready)
+            if releases:
                 plan.releases.add(possession)
             plan.marks[possession] = possession.running
-            plan.offsets[partition] = self._commit_of(possession, finished)
+            plan.offsets[partition] = self._commit_of(possession, finished, releases=releases)
         return plan if plan.finished else None
 
-    def _commit_of(self, possession: Possession, finished: set[int]) -> Committed:
+    def _commit_of(
+        self, possession: Possession, finished: set[int], *, releases: bool
+    ) -> Committed:
         offset, high, incomplete = possession.progress.after(finished)
         running = possession.running
         if running is not None and running[0] in finished:
@@ -157,7 +167,7 @@ class Ledger:
             incomplete,
             self.owner,
             possession.epoch,
-            possession.releasing,
+            releases,
             deaths,
             possession.suspects_below if deaths else 0,
             running,
@@ -201,6 +211,8 @@ class Ledger:
             possession.box = [o for o in possession.box if o.offset not in done]
             possession.released = state.released
             possession.marked = state.running
+            if possession.running is not None and possession.running[0] in done:
+                possession.running = None
 
     def replace(self, old: Outbox, new: Outbox) -> None:
         """Put another outcome in the place of a refused one."""

@@ -15,6 +15,7 @@ import base64
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from streams.errors import MapUnreadable
 
@@ -85,6 +86,8 @@ def decode(offset: int, text: str) -> CompletionMap:
         if text[:1] != _VERSION:
             raise ValueError(f"unknown version {text[:1]!r}")
         body = base64.b85decode(text[1:])
+        if base64.b85encode(body).decode() != text[1:]:
+            raise ValueError("characters are left over")
         if zlib.crc32(body[4:]) != int.from_bytes(body[:4], "big"):
             raise ValueError("checksum differs")
         return _decode(offset, memoryview(body)[4:])
@@ -170,10 +173,14 @@ class Progress:
     removes from it, so an aborted transaction needs no undoing.
     """
 
-    __slots__ = ("high", "incomplete", "next")
+    __slots__ = ("high", "incomplete", "next", "position", "unfetched")
 
     def __init__(self, start: CompletionMap) -> None:
         self.incomplete: dict[int, None] = dict.fromkeys(start.incomplete)
+        self.position = start.offset
+        """One above the last delivered offset: each is delivered once."""
+        self.unfetched = len(start.incomplete)
+        """Known incomplete offsets that are still to be delivered."""
         self.next = start.high
         """The offset that is fetched next, apart from the known incomplete ones."""
         self.high = start.high
@@ -186,8 +193,11 @@ class Progress:
 
     @property
     def crowded(self) -> bool:
-        """Whether fetching must pause: one more batch could break a bound."""
-        return (
+        """Whether fetching must pause: one more batch could break a bound.
+
+        Not before the known incomplete offsets are delivered: a pause would keep them away.
+        """
+        return self.position >= self.next and (
             len(self.incomplete) >= INCOMPLETE_MAX - FETCH_MAX
             or self.next - self.base >= WINDOW_MAX - FETCH_MAX
         )
@@ -195,19 +205,39 @@ class Progress:
     @property
     def roomy(self) -> bool:
         """Whether fetching may go on after a pause (half of the bound, so it does not flap)."""
-        return (
+        return self.position < self.next or (
             len(self.incomplete) <= INCOMPLETE_MAX // 3 and self.next - self.base < WINDOW_MAX // 2
         )
 
     def fetched(self, offset: int) -> bool:
-        """Note a delivered offset; False if it is finished already and must not run."""
+        """Note a delivered offset; False if it is finished or was delivered: it must not run."""
+        if offset < self.position:
+            return False
+        self.position = offset + 1
         if offset >= self.next:
             # A gap at or above the log's start is compaction, an aborted record or a
             # transaction marker: nothing to do there.
             self.incomplete[offset] = None
             self.next = offset + 1
             return True
-        return offset in self.incomplete
+        if offset not in self.incomplete:
+            return False
+        self.unfetched -= 1
+        return True
+
+    @property
+    def limit(self) -> int | None:
+        """Offsets from here on must not be finished yet, else the map breaks a bound.
+
+        Rarely anything: fetching pauses before. But one batch may still come while known
+        offsets are delivered again, and offsets may jump over a large aborted transaction.
+        """
+        if len(self.incomplete) <= INCOMPLETE_MAX and self.next - self.base <= WINDOW_MAX:
+            return None
+        limit = self.base + WINDOW_MAX
+        if len(self.incomplete) > INCOMPLETE_MAX:
+            limit = min(limit, next(islice(self.incomplete, INCOMPLETE_MAX, None)))
+        return limit
 
     def after(self, finished: set[int]) -> tuple[int, int, tuple[int, ...]]:
         """(offset, high, incomplete) as they will be once ``finished`` is committed.

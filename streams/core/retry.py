@@ -41,4 +41,4 @@ def after_failure(
         if waited_s + error.delay_s > DELAYS_MAX_S:
             return GiveUp("retry_delay_too_long")
         return Again(error.delay_s)
-    return Again(policy.ceiling_s(attempt) * jitter)
+    return Again(min(policy.ceiling_s(attempt) * jitter, max(0.0, DELAYS_MAX_S - waited_s)))

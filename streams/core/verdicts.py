@@ -82,6 +82,8 @@ def judge(error: LogError, refusals: Sequence[Refusal], own_topics: Collection[s
     if error.kind in STALE_KINDS:
         return Judgement(Action.RESEND, error)
     vague = error.kind in VAGUE_KINDS or any(r.error.kind in VAGUE_KINDS for r in refusals)
-    if vague and not error.fatal and error.kind != "_TIMED_OUT":
+    if vague:
+        # A time-out and a fatal error too: the search begins with a new producer and with what
+        # is committed, and without it a topic deleted after use blocks every outbox for ever.
         return Judgement(Action.SEARCH, error)
     return Judgement(Action.RECOVER, error)

@@ -1,0 +1,84 @@
+"""What a new owner concludes from the map of its predecessor."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.core.ledger import DEATHS_MAX, TAIL_MAX, Ledger, Ownership, inherit
+from streams.core.offsets import CompletionMap, decode
+from streams.core.outbox import Outbox
+from streams.ports import Membership
+
+END = 100
+
+
+def test_a_released_partition_is_no_death() -> None:
+    left = CompletionMap(5, 9, (5, 7), "a", 3, True, 2, 50, (5, 1))
+    assert inherit(left, END) == CompletionMap(5, 9, (5, 7), epoch=3)
+
+
+def test_an_offset_set_by_hand_is_no_death() -> None:
+    assert inherit(CompletionMap(5, 5), END) == CompletionMap(5, 5)
+
+
+def test_the_first_death_suspects_all_that_could_have_been_started() -> None:
+    assert inherit(CompletionMap(5, 9, (5, 7), "a", 3), END) == CompletionMap(
+        5, 9, (5, 7), epoch=3, deaths=1, suspects_below=END
+    )
+    assert inherit(CompletionMap(5, 9, (), "a"), 10**6).suspects_below == 9 + TAIL_MAX
+
+
+def test_deaths_are_counted_while_a_suspect_is_left() -> None:
+    left = CompletionMap(5, 9, (5,), "a", 3, deaths=2, suspects_below=8, running=(5, 1))
+    assert inherit(left, END) == CompletionMap(
+        5, 9, (5,), epoch=3, deaths=3, suspects_below=8, running=(5, 1)
+    )
+
+
+@pytest.mark.parametrize("offset", [8, 9])
+def test_without_a_suspect_the_count_begins_anew(offset: int) -> None:
+    left = CompletionMap(offset, 12, (), "a", 3, deaths=7, suspects_below=8)
+    found = inherit(left, END)
+    assert (found.deaths, found.suspects_below) == (1, END)
+
+
+def claim(ledger: Ledger) -> CompletionMap:
+    ownership = Ownership(
+        {p: s.epoch for p, s in ledger.possessions.items()}, Membership("t", 1, "m")
+    )
+    plan = ledger.plan(ownership, 10)
+    assert plan is not None
+    ledger.settle(plan)
+    return decode(plan.offsets[0].offset, plan.offsets[0].metadata)
+
+
+def test_owners_that_die_in_a_row_lead_to_quarantine_and_its_end_out_of_it() -> None:
+    left = CompletionMap(0, 0)
+    for death in range(DEATHS_MAX + 2):
+        ledger = Ledger(f"owner-{death}")
+        possession = ledger.gain(0, inherit(left, 3))
+        assert possession.deaths == death
+        for offset in range(3):
+            possession.progress.fetched(offset)
+        left = claim(ledger)
+        assert left.deaths == death
+    assert possession.deaths > DEATHS_MAX
+    for offset in range(3):
+        ledger.finish(Outbox(0, possession.epoch, offset, (), None))
+    left = claim(ledger)
+    assert (left.deaths, left.suspects_below, possession.deaths) == (0, 0, 0)
+    assert inherit(left, 9).deaths == 1
+
+
+def test_what_runs_in_quarantine_stands_in_the_map_until_it_is_finished() -> None:
+    ledger = Ledger("me")
+    possession = ledger.gain(0, CompletionMap(0, 0))
+    possession.progress.fetched(0)
+    possession.running = (0, 2)
+    assert ledger.urgent
+    assert claim(ledger).running == (0, 2)
+    assert not ledger.urgent
+    ledger.finish(Outbox(0, possession.epoch, 0, (), None))
+    assert claim(ledger).running is None
+    assert possession.running is None
+    assert not ledger.pending

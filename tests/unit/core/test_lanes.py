@@ -1,0 +1,202 @@
+"""Lanes and quarantine against a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from streams.core.lanes import Gate, Lanes, Scheduler
+
+
+@dataclass(eq=False)
+class Item:
+    lane: bytes | None
+    lanes: Lanes
+    alone: bool = False
+    number: int = 0
+    state: str = field(default="queued")
+    """queued, running, waiting (for a retry), done, dropped."""
+
+
+def scheduler(concurrency: int = 2, gate: Gate | None = None) -> Scheduler[Item]:
+    return Scheduler(concurrency, gate or Gate())
+
+
+class Model(RuleBasedStateMachine):
+    """Two schedulers that share a gate, possessions that come and go."""
+
+    @initialize(a=st.integers(1, 4), b=st.integers(1, 4))
+    def begin(self, a: int, b: int) -> None:
+        self.gate = Gate()
+        self.schedulers = [Scheduler[Item](a, self.gate), Scheduler[Item](b, self.gate)]
+        self.possessions = [[Lanes() for _ in range(3)] for _ in range(2)]
+        self.items: list[list[Item]] = [[], []]
+
+    def _in(self, which: int, *states: str) -> list[Item]:
+        return [item for item in self.items[which] if item.state in states]
+
+    @rule(
+        which=st.integers(0, 1),
+        partition=st.integers(0, 2),
+        lane=st.sampled_from([None, b"a", b"b", b"c"]),
+        alone=st.sampled_from([False, False, True]),
+    )
+    def add(self, which: int, partition: int, lane: bytes | None, alone: bool) -> None:
+        lanes = self.possessions[which][partition]
+        item = Item(lane, lanes, alone, len(self.items[which]))
+        self.items[which].append(item)
+        self.schedulers[which].add(item)
+
+    def _take(self, which: int) -> Item | None:
+        item = self.schedulers[which].take()
+        if item is None:
+            return None
+        assert item.state in ("queued", "resumed"), f"a task that is {item.state} was started"
+        before = [
+            other
+            for other in self._in(which, "queued", "running", "waiting", "resumed")
+            if other.lanes is item.lanes and item.lane is not None and other.lane == item.lane
+        ]
+        assert not before or before[0] is item, "started before its turn"
+        item.state = "running"
+        return item
+
+    @rule(which=st.integers(0, 1))
+    def take(self, which: int) -> None:
+        self._take(which)
+
+    @precondition(lambda self: any(self._in(w, "running") for w in (0, 1)))
+    @rule(data=st.data(), how=st.sampled_from(["finish", "finish", "suspend"]))
+    def stop(self, data: st.DataObject, how: str) -> None:
+        running = [(w, item) for w in (0, 1) for item in self._in(w, "running")]
+        which, item = data.draw(st.sampled_from(running))
+        if how == "finish" or item.lanes.ended:
+            item.state = "done"
+            self.schedulers[which].finish(item)
+        else:
+            item.state = "waiting"
+            self.schedulers[which].suspend(item)
+
+    @precondition(lambda self: any(self._in(w, "waiting") for w in (0, 1)))
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        waiting = [(w, item) for w in (0, 1) for item in self._in(w, "waiting")]
+        which, item = data.draw(st.sampled_from(waiting))
+        item.state = "dropped" if item.lanes.ended else "resumed"
+        self.schedulers[which].resume(item)
+
+    @rule(which=st.integers(0, 1), partition=st.integers(0, 2))
+    def end(self, which: int, partition: int) -> None:
+        lanes = self.possessions[which][partition]
+        self.possessions[which][partition] = Lanes()
+        for item in self._in(which, "queued", "resumed"):
+            if item.lanes is lanes:
+                item.state = "dropped"
+        self.schedulers[which].end(lanes)
+
+    @rule()
+    def run_all_to_the_end(self) -> None:
+        """Whatever is queued gets its turn: nothing starves, nothing is stuck."""
+        for which in (0, 1):
+            for item in self._in(which, "waiting"):
+                item.state = "dropped" if item.lanes.ended else "resumed"
+                self.schedulers[which].resume(item)
+        while True:
+            taken = [item for w in (0, 1) if (item := self._take(w)) is not None]
+            running = [(w, item) for w in (0, 1) for item in self._in(w, "running")]
+            if not taken and not running:
+                break
+            for which, item in running:
+                item.state = "done"
+                self.schedulers[which].finish(item)
+            self.counters_are_right()
+        for which in (0, 1):
+            assert not self._in(which, "queued", "resumed", "waiting", "running")
+            assert not any(lanes.waiting for lanes in self.possessions[which]), "a lane leaks"
+
+    @invariant()
+    def counters_are_right(self) -> None:
+        if not hasattr(self, "gate"):
+            return
+        running: list[Item] = []
+        for which, tested in enumerate(self.schedulers):
+            here = self._in(which, "running")
+            running += here
+            assert tested.running == len(here) <= max(tested.concurrency, 1)
+            assert tested.queued == len(self._in(which, "queued", "resumed", "waiting"))
+            lanes_seen = [(i.lanes, i.lane) for i in here if i.lane is not None]
+            assert len(lanes_seen) == len(set(lanes_seen)), "two of a lane at once"
+        assert self.gate.running == len(running)
+        assert self.gate.alone == any(item.alone for item in running)
+        if self.gate.alone:
+            assert len(running) == 1, "something runs beside a task in quarantine"
+        assert self.gate.waiting == sum(s.quarantined for s in self.schedulers)
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(max_examples=30, stateful_step_count=60, deadline=None)
+
+
+def drain(*schedulers: Scheduler[Item]) -> list[Item]:
+    """Run everything, one task at a time per scheduler; the order of starts."""
+    started: list[Item] = []
+    while True:
+        taken = [(s, item) for s in schedulers if (item := s.take()) is not None]
+        if not taken:
+            return started
+        for tested, item in taken:
+            started.append(item)
+            tested.finish(item)
+
+
+def test_a_lane_runs_in_order_and_is_dropped_when_it_is_empty() -> None:
+    tested, lanes = scheduler(), Lanes()
+    items = [Item(b"k", lanes, number=n) for n in range(5)]
+    for item in items:
+        tested.add(item)
+    assert drain(tested) == items
+    assert lanes.waiting == {}
+
+
+def test_a_suspended_task_blocks_its_lane_only() -> None:
+    tested, lanes = scheduler(1), Lanes()
+    first, behind, other = Item(b"k", lanes), Item(b"k", lanes), Item(b"o", lanes)
+    for item in (first, behind, other):
+        tested.add(item)
+    assert tested.take() is first
+    tested.suspend(first)
+    assert tested.take() is other
+    tested.finish(other)
+    assert tested.take() is None
+    assert tested.queued == 2
+    tested.resume(first)
+    assert drain(tested) == [first, behind]
+
+
+def test_quarantined_tasks_of_one_pool_do_not_stop_another_pool() -> None:
+    gate, lanes = Gate(), Lanes()
+    suspicious, other = scheduler(2, gate), scheduler(2, gate)
+    for number in range(50):
+        suspicious.add(Item(None, lanes, alone=True, number=number))
+    mine = [Item(None, lanes, number=number) for number in range(10)]
+    for item in mine:
+        other.add(item)
+    started = drain(suspicious, other)
+    assert max(started.index(item) for item in mine) < 30, "they had to wait for all of them"
+    assert len(started) == 60
+
+
+def test_a_quarantined_task_starts_when_all_others_that_were_ready_are_gone() -> None:
+    gate, lanes, gone = Gate(), Lanes(), Lanes()
+    tested = scheduler(4, gate)
+    first, second = Item(None, lanes, alone=True), Item(None, lanes, alone=True)
+    tested.add(first)
+    tested.add(second)
+    assert tested.take() is first
+    tested.add(Item(None, gone))
+    tested.finish(first)
+    tested.end(gone)
+    assert tested.take() is second
