@@ -114,6 +114,8 @@ class Model(RuleBasedStateMachine):
             possession = self.ledger.possessions[outbox.partition]
             assert outbox.epoch == possession.epoch == self.published.partitions[outbox.partition]
             assert outbox.offset not in self.done[outbox.partition], "a second result"
+        for possession in plan.releases:
+            assert set(possession.box) <= set(plan.outboxes), "released before all went in"
         assert len(plan.outboxes) <= most
         assert set(plan.offsets) == {p.partition for p in plan.finished}
         if meanwhile == "finish":
@@ -138,9 +140,6 @@ class Model(RuleBasedStateMachine):
             assert (state.owner, state.epoch) == ("me", self.published.partitions[partition])
             self.broker[partition] = committed
             self.done[partition] |= {o.offset for o in plan.outboxes if o.partition == partition}
-            if state.released:
-                box = self.ledger.possessions[partition].box
-                assert {o.offset for o in box} <= self.done[partition], "released too early"
 
     @rule(partition=st.sampled_from(PARTITIONS))
     def rival_claims(self, partition: int) -> None:
