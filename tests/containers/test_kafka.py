@@ -8,9 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from streams.errors import LogError
 from streams.kafka.log import KafkaLog
-from streams.ports import TopicSpec, TransactionalProducer
+from streams.ports import TopicSpec
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
@@ -41,47 +40,16 @@ def test_a_missing_topic_is_not_created_by_asking_for_it(cluster: Any) -> None:
     assert "nobody-made-this" not in admin.topics()
 
 
-def test_no_transaction_is_lost_or_repeated_when_a_broker_is_killed(cluster: Any) -> None:
-    log = KafkaLog(cluster.bootstrap)
-    topic = new_topic(log)
-    values = [f"value-{n}" for n in range(200)]
-    producer = new_producer(log, topic)
-    for n, value in enumerate(values):
-        if n == len(values) // 2:
-            cluster.broker("kafka-2").kill()
-        done = False
-        while not done:
-            try:
-                producer.begin()
-                producer.produce(topic, n % PARTITIONS, None, value.encode())
-                producer.commit(CALL_S)
-                done = True
-            except LogError:
-                # Whether it was committed is unknown until a new producer of the id has ended it.
-                producer.destroy()
-                producer = new_producer(log, topic)
-                done = value in read(log, topic)
-    producer.destroy()
-    assert sorted(read(log, topic)) == sorted(values)
-    cluster.broker("kafka-2").start()
-    cluster.wait_healthy()
-
-
 def new_topic(log: KafkaLog) -> str:
     name = f"t-{uuid4().hex[:8]}"
     log.admin().create_topics([TopicSpec(name, PARTITIONS)])
     return name
 
 
-def new_producer(log: KafkaLog, topic: str) -> TransactionalProducer:
-    producer = log.transactional_producer(f"writer-{topic}", group=topic)
-    producer.init(CALL_S)
-    return producer
-
-
 def write(log: KafkaLog, topic: str, values: list[str], *, commit: bool = True) -> None:
     """Write the values in one transaction, spread over the partitions."""
-    producer = new_producer(log, topic)
+    producer = log.transactional_producer(f"writer-{topic}", group=topic)
+    producer.init(CALL_S)
     producer.begin()
     for n, value in enumerate(values):
         producer.produce(topic, n % PARTITIONS, None, value.encode())
