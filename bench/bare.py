@@ -87,6 +87,7 @@ class Bare:
                 "delivery.report.only.error": True,
             }
         )
+        self._membership: object = None
         self.cpu_before = 0.0
 
     async def run(self) -> None:
@@ -103,6 +104,8 @@ class Bare:
                 self._over.wait(0.001)
                 continue
             batch = self._consumer.consume(BATCH_MAX, 0.02)
+            # Here, because a call from another thread would wait behind the next consume.
+            self._membership = self._consumer.consumer_group_metadata()
             if batch:
                 if not self.cpu_before:
                     self.cpu_before = cpu_s()
@@ -113,7 +116,9 @@ class Bare:
         self._running = [self._loop.create_task(self._handle(message)) for message in batch]
 
     async def _handle(self, message: Message) -> None:
-        task: Any = schemaless_reader(BytesIO(message.value()[PREFIX_BYTES:]), self._task, None)
+        task: Any = schemaless_reader(
+            BytesIO((message.value() or b"")[PREFIX_BYTES:]), self._task, None
+        )
         async with asyncio.timeout(30):
             output = await noop(task["input"])
         now = time.time_ns() // 1_000
@@ -160,13 +165,15 @@ class Bare:
         producer, offsets = self._producer, dict[int, int]()
         producer.begin_transaction()
         for message, result, cost in finished:
-            partition = message.partition()
+            partition, offset = message.partition(), message.offset()
+            assert partition is not None
+            assert offset is not None
             producer.produce(self._results, result, message.key(), partition)
             producer.produce(self._costs, cost, b"bare", 0)
-            offsets[partition] = message.offset() + 1
+            offsets[partition] = offset + 1
         producer.send_offsets_to_transaction(
             [TopicPartition(self._tasks_topic, p, offset) for p, offset in offsets.items()],
-            self._consumer.consumer_group_metadata(),
+            self._membership,
             10,
         )
         producer.commit_transaction(10)
