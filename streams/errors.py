@@ -22,7 +22,8 @@
     │   ├── TopicDrift             E0502    a topic differs from its card
     │   ├── GroupActive            E0503    the group has members
     │   ├── TaskDuplicate          E0504    the caller's task id was used before
-    │   └── KafkaRunning           E0505    the embedded Kafka that runs is not what is asked for
+    │   ├── KafkaRunning           E0505    the embedded Kafka that runs is not what is asked for
+    │   └── FolderInUse            E0506    a folder to be made exists and holds something
     ├── WaitTimeout                E1240    exit 124
     ├── TaskNotSucceeded           exit 1   a task ended otherwise than succeeded
     │   ├── TaskFailed             E0601
@@ -215,6 +216,12 @@ class KafkaRunning(Conflict):
     """An embedded Kafka runs, and what is asked needs another one or none."""
 
     code = "E0505"
+
+
+class FolderInUse(Conflict):
+    """A folder that is to be made exists and is not empty."""
+
+    code = "E0506"
 
 
 class WaitTimeout(StreamsError):

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from streams.errors import StreamsError
+from streams.errors import BrokerUnreachable, LogError, StreamsError, UsageError
 
 NOUNS: dict[str, tuple[str, str]] = {
+    "init": ("streams.cli.init:init", "A new project: an agent, and a test that passes."),
     "dev": ("streams.cli.dev:dev", "Kafka, a worker that follows your files, and its results."),
     "demo": ("streams.cli.demo:demo", "See it work: real documents, a crash, the proof."),
     "kafka": ("streams.cli.kafka:kafka", "A real Kafka on this machine, without Docker."),
@@ -29,6 +30,7 @@ NOUNS: dict[str, tuple[str, str]] = {
 ALIASES = {"dlq": "dead"}
 
 _INTERRUPTED = 130
+_UNREACHABLE = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "_RESOLVE"})
 
 
 class LazyGroup(click.Group):
@@ -93,8 +95,17 @@ def run(arguments: list[str]) -> int:
         outcome: Any = cli.main(arguments, prog_name="streams", standalone_mode=False)
     except click.Abort:  # click's form of KeyboardInterrupt
         return _INTERRUPTED
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        show(UsageError(error.format_message(), hint=f"{path} --help" if path else ""))
+        return error.exit_code
+    except LogError as error:
+        if error.kind in _UNREACHABLE:
+            error = BrokerUnreachable(f"the Kafka broker does not answer: {error}")
+        show(error)
         return error.exit_code
     except StreamsError as error:
         show(error)
