@@ -50,7 +50,7 @@ class Job:
         agents: tuple[Agent[Any, Any], Agent[Any, Any]],
         workers: list[WorkerProcess],
         watch: Watch,
-        look: Callable[[str], Held],
+        look: Callable[[str, Held | None], Held],
         screen: Screen,
     ) -> None:
         self._pieces = pieces
@@ -110,27 +110,30 @@ class Job:
     # -- the crash -----------------------------------------------------------------------
 
     async def _try_crash(self) -> None:
-        """Kill the last worker if the middle is reached, and it holds unfinished tasks."""
-        if self._elapsed_s < CRASH_S or 2 * self._answered < len(self._pieces):
+        """Kill the last worker if half of the results are in, and it holds unfinished tasks."""
+        tasks = max(len(self.submitted), len(self._pieces))
+        if self._elapsed_s < CRASH_S or 2 * self._answered < tasks:
             return
         victim = self._workers[-1]
-        # Stopped first: what it is seen to hold is what it dies with.
-        victim.pause()
-        found = await asyncio.to_thread(self._look, victim.slot)
-        if not found.unfinished:
-            victim.resume()
+        before = await asyncio.to_thread(self._look, victim.slot, None)
+        if not before.unfinished:
             return
         killed_at = time.time_ns() // 1_000
         victim.kill()
-        self.crash = Crash(victim.slot, victim.pid, self._answered, found, killed_at)
-        self._screen.bad(
-            f"{victim.slot} (pid {victim.pid}) killed with SIGKILL after {self._answered:,} "
-            f"results, {found.unfinished:,} unfinished tasks in its hands"
-        )
+        answered = self._answered
+        # Looked at again when it is dead: now nobody can finish what it left.
+        left = await asyncio.to_thread(self._look, victim.slot, before)
         self._workers[-1] = victim.again()
+        if not left.unfinished:
+            return  # it had ended all of it before the signal came: try again
+        self.crash = Crash(victim.slot, victim.pid, answered, left, killed_at)
+        self._screen.bad(
+            f"{victim.slot} (pid {victim.pid}) killed with SIGKILL after {answered:,} "
+            f"results, {left.unfinished:,} unfinished tasks in its hands"
+        )
 
     def _see_recovery(self, crash: Crash) -> None:
-        first = self._watch.first_after(crash.killed_at, crash.held.partitions)
+        first = self._watch.first_after(crash.killed_at, crash.held.ends)
         if first is not None:
             self.recovery_s = max(0, first.appended_at - crash.killed_at) / 1e6
             pid = self._workers[-1].pid

@@ -113,7 +113,7 @@ def _proof(outcome: Outcome) -> RenderableType:
             True,
             "recovery",
             f"{outcome.job.recovery_s:.2f} s",
-            f"from the SIGKILL to the next result of its {len(crash.held.partitions)} partitions",
+            f"from the SIGKILL to the next result of its {len(crash.held.ends)} partitions",
         )
     if outcome.ok:
         return table

@@ -24,7 +24,7 @@ from streams.demo.corpus import pieces_of
 from streams.demo.job import Job
 from streams.demo.screen import Screen
 from streams.demo.watch import Findings, Watch
-from streams.demo.workers import WorkerProcess, held
+from streams.demo.workers import Held, WorkerProcess, held
 from streams.errors import ExtraMissing
 from streams.kafka.log import KafkaLog
 from streams.loader import load
@@ -104,8 +104,8 @@ def run(documents: Mapping[str, str], screen: Screen) -> Outcome:
         watch = Watch(log, topics, [agent.name for agent in agents])
         stack.callback(watch.close)
 
-        def look(slot: str) -> Any:
-            return held(log, topics, agents[0].name, slot)
+        def look(slot: str, before: Held | None) -> Held:
+            return held(log, topics, agents[0].name, slot, before)
 
         job = Job(pieces, agents, workers, watch, look, screen)
         asyncio.run(_run(job, settings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -60,7 +60,7 @@ class Watch:
     def close(self) -> None:
         self._reader.close()
 
-    def first_after(self, since: int, partitions: frozenset[int]) -> Answer | None:
+    def first_after(self, since: int, partitions: Container[int]) -> Answer | None:
         """The earliest answer of these partitions to a task started after ``since`` (micros)."""
         later = [a for a in self.answers if a.started_at > since and a.partition in partitions]
         return min(later, key=lambda answer: answer.appended_at, default=None)

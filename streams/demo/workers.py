@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from streams.core.offsets import CompletionMap, decode
 from streams.errors import WorkerDied
-from streams.ports import Log
+from streams.ports import GroupInfo, Log
 from streams.topics import Topics
 
 STOP_GRACE_S = 10.0
@@ -21,9 +20,10 @@ _LOG_TAIL_LINES = 15
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a worker has in its hands: its partitions of a pool, the tasks unfinished in them."""
+    """What a slot has in its hands: its partitions of a pool, and the tasks unfinished in them."""
 
-    partitions: frozenset[int]
+    ends: Mapping[int, int]
+    """By partition: the offset after the last task that is looked at."""
     unfinished: int
 
 
@@ -73,14 +73,6 @@ class WorkerProcess:
                 hint="the same on its own: streams dev",
             )
 
-    def pause(self) -> None:
-        """SIGSTOP: what it holds does not change any more."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT."""
-        self._process.send_signal(signal.SIGCONT)
-
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone; one that is gone already is no error."""
         self._process.kill()
@@ -96,24 +88,31 @@ class WorkerProcess:
         self.kill()
 
 
-def held(log: Log, topics: Topics, pool: str, slot: str) -> Held:
-    """What the slot holds of a pool, as the group and its committed maps say; blocks."""
+def held(log: Log, topics: Topics, pool: str, slot: str, before: Held | None = None) -> Held:
+    """What the slot holds of a pool, as the group and its committed maps say; blocks.
+
+    With ``before``, what is still unfinished of that. The group knows the partitions of a dead
+    slot until its session ends.
+    """
     admin, group, topic = log.admin(), topics.group(pool), topics.tasks(pool)
-    found = admin.group(group)
-    owned = [
-        partition
-        for member in found.members
-        if member.instance_id == slot and found.state == "stable"
-        for _, partition in member.partitions
-    ]
-    if not owned:
-        return Held(frozenset(), 0)
+    if before is None:
+        owned = _owned(admin.group(group), slot)
+        ends = {p: bounds.end for p, bounds in admin.bounds(topic, owned).items()}
+    else:
+        ends = before.ends
     # Not only the stable offsets: an open transaction of the slot ends with it.
-    committed = admin.committed(group, topic, owned, stable=False)
-    bounds = admin.bounds(topic, owned)
+    committed = admin.committed(group, topic, ends, stable=False)
     unfinished = 0
-    for partition in owned:
+    for partition, end in ends.items():
         last = committed[partition]
         done = CompletionMap(0, 0) if last is None else decode(last.offset, last.metadata)
-        unfinished += len(done.incomplete) + bounds[partition].end - done.high
-    return Held(frozenset(owned), unfinished)
+        unfinished += sum(offset < end for offset in done.incomplete) + max(0, end - done.high)
+    return Held(ends, unfinished)
+
+
+def _owned(group: GroupInfo, slot: str) -> list[int]:
+    """The partitions of a slot; none while the group is being divided."""
+    if group.state != "stable":
+        return []
+    members = [member for member in group.members if member.instance_id == slot]
+    return [partition for member in members for _, partition in member.partitions]
