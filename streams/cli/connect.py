@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,6 +53,16 @@ def settings() -> Settings:
 
     meta = click.get_current_context().meta
     return resolve(bootstrap=meta.get(f"{_META}bootstrap"), prefix=meta.get(f"{_META}prefix"))
+
+
+def given() -> str:
+    """The options as they were given, to be repeated in a command that is printed."""
+    meta = click.get_current_context().meta
+    options = (
+        ("--bootstrap", meta.get(f"{_META}bootstrap")),
+        ("--prefix", meta.get(f"{_META}prefix")),
+    )
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in options if value)
 
 
 def connect() -> Connection:

@@ -13,7 +13,7 @@ from streams.cli.output import emit, emit_one, output, say
 if TYPE_CHECKING:
     from streams.inspect.dead import Letter
 
-_LIST = ("id", "time", "task_id", "reason", "error", "attempts", "redriven_as")
+_LIST = ("id", "time", "task_id", "reason", "error", "attempts=tries", "redriven")
 _PLAN = ("id", "task_id", "action", "why", "new_task_id")
 _SINCE = click.option("--since", default="7d", show_default=True, metavar="SPAN", help="Or a time.")
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import click
 
-from streams.cli.connect import connect, connected
+from streams.cli.connect import connect, connected, given
 from streams.cli.output import emit, output, say
 
-_LIST = ("agent", "group", "state", "members", "partitions", "behind", "behind_s", "incomplete")
+_LIST = ("agent", "group", "state", "members", "partitions", "behind", "behind_s=sec", "incomplete")
 _GET = (
-    "partition",
+    "partition=p",
     "offset",
     "end",
     "behind",
-    "behind_s",
+    "behind_s=sec",
     "incomplete",
     "worker",
-    "host",
     "epoch",
     "released",
     "deaths",
@@ -116,6 +115,6 @@ def seek(
     again, skipped = sum(m.again for m in moves), sum(m.skipped for m in moves)
     say(f"{again} tasks run again, {skipped} never run" + ("" if execute else " (a plan)"))
     if execute:
-        say(f"to undo: {seeks.undo_command(agent, moves)}")
+        say(f"to undo: {seeks.undo_command(agent, moves)}{given()}")
     else:
         say("nothing was changed; --execute does it")

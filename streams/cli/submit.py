@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streams.cli.connect import Connection
-from streams.cli.output import emit, emit_one, say
+from streams.cli.output import Row, chosen, emit, emit_lines, emit_one, line, say
 from streams.errors import StreamsError, WaitTimeout
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 NOBODY_S = 2.0
 """How long to wait for a result before looking whether any worker is there."""
 CHUNK = 1_000
-_DONE = ("task_id", "status", "output", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +96,7 @@ async def _many_waiting(client: Client, at: Connection, card: AgentCard, wanted:
         return wanted.key if wanted.key_field is None else key_in(value, wanted.key_field)
 
     begun, ended, failed = time.monotonic(), 0, 0
+    kept: list[dict[str, Any]] = []
     key: Any = key_of if wanted.key or wanted.key_field else None
     inputs = _checked(card, wanted)
     batch = await client.submit_many(address_of(card), inputs, key=key, tenant=wanted.tenant)
@@ -105,16 +105,26 @@ async def _many_waiting(client: Client, at: Connection, card: AgentCard, wanted:
             async for result in batch:
                 ended += 1
                 failed += result.status != "succeeded"
-                emit([fields_of(result)], _DONE)
+                if chosen() == "json":
+                    kept.append(fields_of(result))
+                else:
+                    emit_lines([fields_of(result)], _line)
     except TimeoutError:
         raise WaitTimeout(
             f"{batch.submitted - ended} of {batch.submitted} tasks have no result after "
             f"{wanted.timeout_s:g} s",
             hint="they go on; is a worker running? `streams worker list`",
         ) from None
+    finally:
+        emit(kept)
     took = time.monotonic() - begun
     say(f"{ended - failed} succeeded, {failed} did not, in {took:.1f} s; run {batch.run_id}")
     return 1 if failed else 0
+
+
+def _line(row: Row) -> str:
+    said = row["error"]["message"] if row["error"] else line(row["output"])
+    return f"{row['task_id']} {row['status']} {said}"
 
 
 def _checked(card: AgentCard, wanted: Wanted) -> Iterator[Any]:

@@ -12,7 +12,16 @@ from streams.cli.connect import connect, connected, settings
 from streams.cli.output import emit, emit_one, output, say
 
 _STATUSES = ("succeeded", "failed", "cancelled", "expired", "open")
-_LIST = ("task_id", "status", "submitted_at", "took_s", "attempt", "key", "worker", "reason")
+_LIST = (
+    "task_id",
+    "status",
+    "submitted_at=submitted",
+    "took_s=sec",
+    "attempt",
+    "key",
+    "worker",
+    "reason",
+)
 
 
 @click.group()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from streams.cli.connect import Connection, connect, connected
-from streams.cli.output import chosen, emit, emit_one, line, output, say
+from streams.cli.output import Row, emit, emit_lines, emit_one, line, output, say
 from streams.errors import Conflict, TopicMissing
 
 if TYPE_CHECKING:
@@ -144,17 +143,12 @@ def tail(name: str, count: int | None, follow: bool, only: int | None, begin: st
     partitions = range(infos[name].partitions) if only is None else [only]
     place = None if begin is None else parse_place(begin, at.clock.now_micros())
     asked = tails.Asked(name, tuple(partitions), count, place, follow)
-    emit_lines(tails.records(at.log, at.catalog, at.clock, asked))
+    emit_lines(tails.records(at.log, at.catalog, at.clock, asked), _tail_line)
 
 
-def emit_lines(rows: Iterator[dict[str, Any]]) -> None:
-    """Print records as they come: whole on a pipe, a line for each on a terminal."""
-    if chosen() != "table":
-        emit(rows)
-        return
-    for row in rows:
-        head = f"{row['partition']}@{row['offset']} {row['time']} {row['key'] or '-'}"
-        click.echo(f"{click.style(head, fg='cyan')} {line(row['value'])}")
+def _tail_line(row: Row) -> str:
+    head = f"{row['partition']}@{row['offset']} {row['time']} {row['key'] or '-'}"
+    return f"{click.style(head, fg='cyan')} {line(row['value'])}"
 
 
 def _plan_rows(at: Connection, todo: TopicPlan) -> list[dict[str, Any]]:

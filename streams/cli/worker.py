@@ -15,12 +15,12 @@ _LIST = (
     "host",
     "pid",
     "agents",
-    "in_flight",
-    "capacity",
-    "partitions",
-    "per_second",
-    "cpu_percent",
-    "rss_mib",
+    "in_flight=busy",
+    "capacity=of",
+    "partitions=parts",
+    "per_second=/s",
+    "cpu_percent=cpu%",
+    "rss_mib=MiB",
     "version",
 )
 

@@ -35,9 +35,12 @@ def address_of(card: AgentCard) -> CardAddress:
 
 
 def read_input(card: AgentCard, text: str) -> JsonValue:
-    """The JSON in ``text``, or the text itself for an agent that takes text; InputInvalid."""
+    """The JSON in ``text``; for an agent that takes text, what is no JSON text is the text itself.
+
+    InputInvalid.
+    """
     try:
-        return json.loads(text)
+        value: JsonValue = json.loads(text)
     except ValueError as error:
         if takes_text(card):
             return text
@@ -45,6 +48,7 @@ def read_input(card: AgentCard, text: str) -> JsonValue:
             f"the input of '{card.agent}' is no JSON: {error}",
             hint=f"`streams agent get {card.agent}` shows its schema",
         ) from None
+    return text if takes_text(card) and not isinstance(value, str) else value
 
 
 def takes_text(card: AgentCard) -> bool:

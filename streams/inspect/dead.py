@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class Letter:
         """``partition@offset`` on the dead topic."""
         return f"{self.partition}@{self.offset}"
 
-    def row(self, redriven: Iterable[str] = ()) -> dict[str, Any]:
+    def row(self, redriven: Sequence[str] = ()) -> dict[str, Any]:
         error = self.letter.error
         return {
             "id": self.id,
@@ -42,6 +42,7 @@ class Letter:
             "error": f"{error.type}: {error.message}" if error else None,
             "attempts": self.letter.attempts,
             "tenant": self.letter.tenant,
+            "redriven": len(redriven),
             "redriven_as": list(redriven),
         }
 

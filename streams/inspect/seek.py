@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.catalog import read_from
+from streams.core.offsets import CompletionMap, decode
 from streams.errors import Conflict, GroupActive, LogError, UsageError
 from streams.inspect.groups import Share, shares
 from streams.inspect.places import Place, offsets_of
@@ -47,7 +48,7 @@ def plan_move(
     to: Place | Mapping[int, Committed],
     partition: int | None = None,
 ) -> list[Move]:
-    """What moving the group of ``agent`` to a place, or to exact commits, would do; blocks.
+    """What moving the group of ``agent`` to a place, or to exact commits, changes; blocks.
 
     Raises AgentUnknown, UsageError for a partition that does not exist, GroupActive while
     the group has members, Conflict while a transaction holds its offsets.
@@ -63,7 +64,8 @@ def plan_move(
     _check_stable(log, described.name, topic, each)
     chosen = _chosen(each, to, partition)
     new = _targets(log, topic, chosen, to)
-    return [_move(log, topic, clock, each[p], new[p]) for p in sorted(new)]
+    moves = [_move(log, topic, clock, each[p], new[p]) for p in sorted(new)]
+    return [each for each in moves if each.old != each.new]
 
 
 def move(log: Log, topics: Topics, agent: str, moves: Iterable[Move]) -> None:
@@ -137,8 +139,6 @@ def _targets(
 
 
 def _move(log: Log, topic: str, clock: Clock, share: Share, new: Committed) -> Move:
-    from streams.core.offsets import CompletionMap, decode
-
     left = share.left or CompletionMap(share.next, share.next)
     then = (
         decode(new.offset, new.metadata) if new.metadata else CompletionMap(new.offset, new.offset)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.catalog import Catalog, read_from
-from streams.errors import NotFound, RecordUndecodable
+from streams.errors import NotFound, RecordUndecodable, TopicMissing
 from streams.inspect.places import iso
 from streams.inspect.show import Decoder, fields_of
 from streams.ports import Clock, Log
@@ -43,7 +43,15 @@ class Seen:
 def seen_workers(
     log: Log, topics: Topics, catalog: Catalog, clock: Clock, window_ms: int = SEEN_MS
 ) -> list[Seen]:
-    """The workers that were heard of in the last ``window_ms``, by slot and start; blocks."""
+    """The workers that were heard of in the last ``window_ms``, by slot and start.
+
+    Blocks; TopicMissing.
+    """
+    if topics.heartbeats not in log.admin().topics([topics.heartbeats]):
+        raise TopicMissing(
+            f"topic '{topics.heartbeats}' does not exist",
+            hint="`streams topic apply PATH` makes all topics",
+        )
     now = clock.now_micros() // 1000
     decoder = Decoder(catalog)
     last: dict[tuple[str, str, int], Seen] = {}
