@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -23,6 +24,7 @@ COLUMNS_DEFAULT = 120
 _STATUS_COLOR = {"succeeded": "green", "failed": "red", "expired": "yellow", "cancelled": "yellow"}
 _ID_CHARACTERS = 8  # the end of an id: its beginning is the time, the same for all of now
 _LABEL_WIDTH = 8
+_TASK_ID = re.compile(r"\[[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{4}([0-9a-f]{8})\]")
 
 
 class Screen:
@@ -33,6 +35,7 @@ class Screen:
         self._out = out or sys.stdout
         self._err = err or sys.stderr
         self._agent_width = 0
+        self._known: set[str] = set()
 
     # -- at the start and the end --------------------------------------------------------
 
@@ -58,20 +61,29 @@ class Screen:
         if settings.prefix:
             self._labelled("prefix", settings.prefix)
 
-    def serving(self, loaded: Loaded, pid: int, seconds: float, *, first: bool) -> None:
+    def serving(self, loaded: Loaded, pid: int, seconds: float, *, again: bool) -> None:
         self._agent_width = max(len(agent.name) for agent in loaded.agents)
-        if not first:
-            self.event(f"{_names(loaded.agents)} {_ok('reloaded')} in {seconds:.1f} s, pid {pid}")
-            return
-        self._labelled("agents", _names(loaded.agents))
-        self._labelled("worker", f"pid {pid}")
-        self.say("")
+        first, known = not self._known, self._known
+        self._known = known | {agent.name for agent in loaded.agents}
+        fresh = [agent for agent in loaded.agents if agent.name not in known]
+        if first:
+            self._labelled("agents", _names(loaded.agents))
+            self._labelled("worker", f"pid {pid}")
+            self.say("")
+            self._try(fresh)
+            self.say("")
+            self.say(_dim("results appear here, edited files are loaded again, Ctrl-C ends all"))
+            self.say("")
+        else:
+            what = "started again" if again else "reloaded"
+            self.event(f"{_ok(what)} {_names(loaded.agents)} in {seconds:.1f} s, pid {pid}")
+            if fresh:
+                self._try(fresh)
+
+    def _try(self, agents: Sequence[AgentInfo]) -> None:
         self.say("try it in another terminal:")
-        for agent in loaded.agents:
+        for agent in agents:
             self.say(f"  {_bold(submit_command(agent.name, agent.input_schema))}")
-        self.say("")
-        self.say(_dim("results appear here, edited files are loaded again, Ctrl-C ends all"))
-        self.say("")
 
     # -- what happens --------------------------------------------------------------------
 
@@ -93,18 +105,18 @@ class Screen:
     def died(self, code: int, trouble: Trouble | None, again_in_s: float | None) -> None:
         if trouble is not None:
             self._trouble(trouble)
-        else:
-            self.event(f"{_bad('the worker died')}: {end_text(code)}")
         if again_in_s is None:
-            self.event("no worker is running; the next change of a file starts one")
+            next_ = "the next change of a file starts it again"
         else:
-            self.event(f"starting it again in {again_in_s:g} s")
+            next_ = f"it starts again in {again_in_s:g} s"
+        self.event(f"{_bad('the worker ended')} ({end_text(code)}); {next_}")
 
     def cut_short(self) -> None:
         self.event("running tasks did not end in time; they run again with the next worker")
 
     def printed(self, line: str) -> None:
-        self.event(f"{_dim('│')} {line}")
+        text = _TASK_ID.sub(r"[…\1]", self._short(line))
+        self.event(f"{_dim('│')} {text}")
 
     # -- inside --------------------------------------------------------------------------
 
@@ -113,7 +125,7 @@ class Screen:
 
     def _trouble(self, trouble: Trouble) -> None:
         title = click.style(f"error[{trouble.code}]", fg="red", bold=True)
-        self.say(f"{title}: {trouble.message}")
+        self.say(f"{title}: {self._short(trouble.message)}")
         if trouble.hint:
             self.say(f"{click.style('hint', fg='cyan', bold=True)}: {trouble.hint}")
 
@@ -192,7 +204,7 @@ def end_text(code: int) -> str:
 def _preview(result: Result[Any]) -> str:
     if result.error is not None:
         said = f": {result.error.message}" if result.error.message else ""
-        return f"{result.error.type}{said}"
+        return f"{result.error.type.rpartition('.')[2]}{said}"
     return (result.output or b"").decode(errors="replace")
 
 

@@ -28,7 +28,10 @@ class Reporter(Protocol):
     """Told what happens, for people."""
 
     def loading(self, changed: Sequence[Path]) -> None: ...
-    def serving(self, loaded: Loaded, pid: int, seconds: float, *, first: bool) -> None: ...
+    def serving(self, loaded: Loaded, pid: int, seconds: float, *, again: bool) -> None:
+        """A worker has joined its groups; ``again`` if it was only started again."""
+        ...
+
     def refused(self, trouble: Trouble) -> None:
         """New definitions cannot be loaded; the worker before them goes on."""
         ...
@@ -78,7 +81,7 @@ class Supervisor:
         self._current: WorkerProcess | None = None
         self._candidate: WorkerProcess | None = None
         self._announcing: asyncio.Task[None] | None = None
-        self._served = False
+        self._again = False
 
     async def run(self) -> None:
         """Serve, and replace or restart the worker when files change or it dies."""
@@ -89,6 +92,7 @@ class Supervisor:
             if changed := self._look():
                 self._reporter.loading(changed)
                 self._deaths.count = 0
+                self._again = False
                 await self._replace()
             elif self._current is not None and self._current.ending.done():
                 await self._bury(self._current)
@@ -120,6 +124,7 @@ class Supervisor:
     async def _bury(self, dead: WorkerProcess) -> None:
         """The worker ended by itself: say so, and see to a restart if that can help."""
         self._current = None
+        self._again = True
         code = await dead.wait()
         delay_s = self._later(code, asyncio.get_running_loop().time() - dead.started_at)
         self._reporter.died(code, dead.trouble, delay_s)
@@ -171,5 +176,4 @@ class Supervisor:
         await asyncio.wait({worker.started})
         if worker.started.result():
             seconds = asyncio.get_running_loop().time() - begun
-            self._reporter.serving(loaded, worker.pid, seconds, first=not self._served)
-            self._served = True
+            self._reporter.serving(loaded, worker.pid, seconds, again=self._again)
