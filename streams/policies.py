@@ -75,7 +75,7 @@ class Retry:
                 hint="make delay smaller or delay_max greater",
             )
         total = sum(self.ceiling_s(attempt) for attempt in range(1, self.attempts))
-        if total > DELAYS_MAX_S:
+        if total > DELAYS_MAX_S + 1e-6:  # the sum is rounded
             fits = math.floor(100 * DELAYS_MAX_S / (self.attempts - 1)) / 100
             raise DefinitionError(
                 f"Retry: the delays of {self.attempts} attempts can add up to {total:g} s, but a "

@@ -50,7 +50,7 @@ async def submit(client: Client, at: Connection, wanted: Wanted) -> int:
 
 
 async def _one(client: Client, at: Connection, card: AgentCard, wanted: Wanted) -> int:
-    from streams.client.client import output_of
+    from streams.client.handles import output_of
     from streams.client.inputs import key_in, read_input
     from streams.inspect.show import fields_of
 

@@ -24,7 +24,7 @@ from streams.testing.runner import LoopRunner
 from streams.testing.time import VirtualTime
 from streams.topics import Topics
 from streams.worker.host import Host
-from streams.worker.pool import Surroundings
+from streams.worker.shared import Surroundings
 
 if TYPE_CHECKING:
     from streams.testing.kafka import Kafka

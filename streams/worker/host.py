@@ -16,7 +16,8 @@ from streams.errors import DefinitionError, StreamsError, TopicMissing
 from streams.ports import Running
 from streams.worker.dependencies import Dependencies
 from streams.worker.heartbeat import Heart, LoopWatch
-from streams.worker.pool import Pool, Surroundings
+from streams.worker.pool import Pool
+from streams.worker.shared import Surroundings
 
 log = logging.getLogger("streams.worker")
 

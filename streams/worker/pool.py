@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from streams.agent import Agent
@@ -14,36 +13,19 @@ from streams.core.lanes import Gate
 from streams.core.ledger import Ledger, Possession
 from streams.core.outbox import Outbox
 from streams.errors import StreamsError
-from streams.ports import Clock, Log, Runner, Running, Tracer
+from streams.ports import Running
 from streams.records import AgentCard, PoolBeat
 from streams.submission import topic_card
-from streams.topics import Topics
 from streams.worker.commit import Committer, Identity
 from streams.worker.execute import Executor
 from streams.worker.poll import Batch, Poll
-from streams.worker.restore import Restorer
-from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared
+from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
 from streams.worker.task_context import TaskContext
 from streams.worker.work import Outcomes, Work
 
 HELD_MIN = 4_000
 """Records in memory per pool, at least: what finishes between two commits is among them."""
 STOP_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a worker stands on: the ports, and its names."""
-
-    log: Log
-    clock: Clock
-    runner: Runner
-    jitter: Callable[[], float]
-    topics: Topics
-    slot: str
-    static: bool
-    """The slot was given, so it is the static member id too."""
-    tracer: Tracer | None = None
 
 
 class _LoopSide:
@@ -111,21 +93,12 @@ class Pool:
             around.runner.signal(),
         )
         self._loop_side = _LoopSide(asyncio.get_running_loop())
-
-        def refuse(outbox: Outbox, error: StreamsError) -> Outbox | None:
-            work = outbox.work
-            if not isinstance(work, Work):
-                return None
-            replacement = outcomes.failed(work, "record_refused", error)
-            replacement.work = None  # if this is refused as well, nothing can be written
-            return replacement
-
         self._committer = Committer(
             self.identity,
             self.shared,
             around.log,
             clock,
-            refuse=refuse,
+            refuse=lambda outbox, error: _refused(outcomes, outbox, error),
             on_settled=self._loop_side.settled,
         )
         self.executor = self._loop_side.executor = Executor(
@@ -134,18 +107,14 @@ class Pool:
             outcomes,
             gate,
             lambda work: TaskContext(work, catalog, clock, use, around.tracer),
-            clock,
-            around.jitter,
-            around.tracer,
+            around,
         )
         self._poll = Poll(
             self.identity,
             self.shared,
+            around,
             self._new_consumer,
             self._loop_side,
-            lambda pause: Restorer(self.identity, around.log, clock, pause),
-            around.runner,
-            clock,
             learn_schemas=catalog.learn_schemas,
             held_max=max(HELD_MIN, 2 * agent.policy.concurrency),
         )
@@ -228,3 +197,13 @@ class Pool:
             client_id=self.identity.transactional_id,
             slot=around.slot if around.static else None,
         )
+
+
+def _refused(outcomes: Outcomes, outbox: Outbox, error: StreamsError) -> Outbox | None:
+    """What takes the place of a refused outbox; None if that was a replacement itself."""
+    work = outbox.work
+    if not isinstance(work, Work):
+        return None
+    replacement = outcomes.failed(work, "record_refused", error)
+    replacement.work = None
+    return replacement

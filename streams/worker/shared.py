@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streams.core.ledger import Ledger, Ownership
 from streams.errors import StreamsError
-from streams.ports import Signal
+from streams.ports import Clock, Log, Runner, Signal, Tracer
+from streams.topics import Topics
 
 LATENCY_BOUNDS_MICROS = (
     1_000,
@@ -52,6 +54,21 @@ class Stats:
     def commit_micros_p50(self) -> int:
         durations = sorted(self.commits_micros)
         return durations[len(durations) // 2] if durations else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker stands on: the ports, and its names."""
+
+    log: Log
+    clock: Clock
+    runner: Runner
+    jitter: Callable[[], float]
+    topics: Topics
+    slot: str
+    static: bool
+    """The slot was given, so it is the static member id too."""
+    tracer: Tracer | None = None
 
 
 class Shared:

@@ -19,7 +19,7 @@ from streams.telemetry import tracer
 from streams.threads import ThreadRunner
 from streams.topics import Topics
 from streams.worker.host import DRAIN_S, Host, run_host
-from streams.worker.pool import Surroundings
+from streams.worker.shared import Surroundings
 
 
 class Worker:
