@@ -28,6 +28,8 @@ OUTBOXES_MAX = 2_000
 CALL_TIMEOUT_S = 5.0
 BACKOFF_S = 0.05
 IDLE_S = 0.5
+ALONE_MAX = 3
+"""How often an outbox must fail in a transaction of its own before it is blamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Committer:
         self._next_at = 0.0
         self._outboxes_max = OUTBOXES_MAX
         self._fences = Fences(identity.group, identity.transactional_id, clock)
+        self._suspect: tuple[Outbox | None, int] = (None, 0)
         self._stopping = False
 
     def init(self) -> None:
@@ -194,11 +197,14 @@ class Committer:
         shared = self._shared
         self._producer.destroy()
         self._producer = self._new_producer()
+        ready = False
         while shared.failure is None:
             yield None
             try:
-                self._producer.init(CALL_TIMEOUT_S)
-                yield None
+                if not ready:
+                    self._producer.init(CALL_TIMEOUT_S)
+                    ready = True  # a producer is initialised once; a second time is an error
+                    yield None
                 with shared.lock:
                     partitions = list(shared.ledger.possessions)
                 committed = self._committed(partitions)
@@ -211,6 +217,7 @@ class Committer:
                 if error.fatal:
                     self._producer.destroy()
                     self._producer = self._new_producer()
+                    ready = False
                 yield Wait(shared.committer, BACKOFF_S)
                 continue
             with shared.lock:
@@ -243,7 +250,11 @@ class Committer:
     def _search(self, plan: Plan, error: LogError) -> None:
         """Nobody is named: blame a record whose topic or partition is gone, else halve."""
         topics = {r.topic for o in plan.outboxes for r in o.records}
-        exists = self._admin.topics(topics)
+        try:
+            exists = self._admin.topics(topics)
+        except LogError as unanswered:
+            log.info("searching for a refused record: %s", unanswered)
+            return
         missing = topics - exists.keys()
         for name in missing & self._identity.own_topics:
             raise PoolStopped(
@@ -257,12 +268,21 @@ class Committer:
                 r.topic in missing or r.partition >= exists[r.topic].partitions for r in o.records
             )
         ]
-        if not culprits and len(plan.outboxes) == 1:
+        if not culprits and len(plan.outboxes) == 1 and self._failed_alone(plan.outboxes[0]):
             culprits = plan.outboxes
         for outbox in culprits:
             self._put_failure(outbox, error)
         if not culprits:
             self._outboxes_max = max(1, len(plan.outboxes) // 2)
+
+    def _failed_alone(self, outbox: Outbox) -> bool:
+        """Whether an outbox failed without company so often that it must be its own fault.
+
+        Once says little: whatever was under way while a broker was away reports the same.
+        """
+        suspect, times = self._suspect
+        self._suspect = (outbox, times + 1 if suspect is outbox else 1)
+        return self._suspect[1] >= ALONE_MAX
 
     def _put_failure(self, outbox: Outbox, error: StreamsError) -> None:
         replacement = self._refuse(outbox, error)

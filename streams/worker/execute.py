@@ -15,10 +15,10 @@ from streams.core.ledger import DEATHS_MAX, Possession
 from streams.core.outbox import Outbox
 from streams.core.retry import Again, after_failure
 from streams.errors import RecordUndecodable, StreamsError
-from streams.ports import Clock, Record, Tracer
+from streams.ports import Record
 from streams.records import Task
 from streams.worker.poll import Batch
-from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared
+from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
 from streams.worker.work import Outcomes, Work
 
 log = logging.getLogger("streams.worker")
@@ -51,17 +51,15 @@ class Executor:
         outcomes: Outcomes,
         gate: Gate,
         context: Callable[[Work], Context],
-        clock: Clock,
-        jitter: Callable[[], float],
-        tracer: Tracer | None = None,
+        around: Surroundings,
     ) -> None:
         self._agent = agent
         self._shared = shared
         self._outcomes = outcomes
         self._context = context
-        self._clock = clock
-        self._jitter = jitter
-        self._tracer = tracer
+        self._clock = around.clock
+        self._jitter = around.jitter
+        self._tracer = around.tracer
         self._loop = asyncio.get_running_loop()
         self.scheduler: Scheduler[Work] = Scheduler(agent.policy.concurrency, gate)
         self.running: dict[Work, asyncio.Task[None]] = {}
@@ -118,8 +116,7 @@ class Executor:
             self.scheduler.finish(work)
         for work, running in list(self.running.items()):
             if work.possession in gone and not work.cut:
-                work.cut = "lost"
-                running.cancel("the partition was given up")
+                self._cancel(work, running, "lost")
         self.on_dispatch()
 
     async def drain(self, timeout_s: float) -> bool:
@@ -143,8 +140,7 @@ class Executor:
         self._waiting.clear()
         running = list(self.running.items())
         for work, handler in running:
-            work.cut = work.cut or "lost"
-            handler.cancel("the worker stops")
+            self._cancel(work, handler, work.cut or "lost")
         if running:
             await asyncio.wait([handler for _, handler in running], timeout=GRACE_S)
 
@@ -184,19 +180,21 @@ class Executor:
         """Write that this task runs alone before it starts: if we die, it is counted."""
         possession = work.possession
         offset = work.record.offset()
-        ran, times = possession.running or (-1, 0)
-        before = times if ran == offset else 0
+        ran, attempt = possession.running or (-1, 0)
+        before = attempt if ran == offset else 0
         if before >= self._agent.policy.retry.attempts:
             work.attempt = before
             error = KilledWorker(
-                f"the task killed its worker {before} times while it ran alone",
+                f"its worker died in attempt {before}, while this task ran alone",
                 hint="look at the worker's own end: memory, a crash in a native library, exit()",
             )
+            self._shared.stats.failed += 1
+            self._shared.stats.dead += 1
             self._end(work, self._outcomes.failed(work, "killed_worker", error))
             return
         work.attempt = max(work.attempt, before + 1)
         with self._shared.lock:
-            possession.running = (offset, before + 1)
+            possession.running = (offset, work.attempt)
         self._unmarked.append(work)
         self._shared.committer.set()
 
@@ -208,14 +206,14 @@ class Executor:
             self._shared.stats.expired += 1
             self._end(work, self._outcomes.expired(work))
             return
-        if not work.started_at:
-            work.started_at = now
+        work.started_at = now
         monotonic = self._clock.monotonic()
         work.due = monotonic + (work.task.deadline - now) / 1e6
         timeout = self._agent.policy.timeout_s
         if timeout is not None:
             work.due = min(work.due, monotonic + timeout)
         work.cut = ""
+        work.begun = False
         self.running[work] = self._loop.create_task(self._attempt(work))
         self._idle.clear()
         if self._sweeper is None:
@@ -229,10 +227,15 @@ class Executor:
         RUNNING.set(context)
         agent = self._agent
         body = b""
+        work.begun = True
         try:
-            output = await agent.fn(context, agent.parse_input(work.task.input))
-            body = agent.dump_output(output)
-        except (Exception, SystemExit, asyncio.CancelledError) as raised:
+            if not work.cut:
+                output = await agent.fn(context, agent.parse_input(work.task.input))
+                body = agent.dump_output(output)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as raised:
+            # Of any kind: what is not caught here would keep its slot and its lane for ever.
             error = raised
         finally:
             if self.running.pop(work, None) is not None and not self.running:
@@ -282,6 +285,9 @@ class Executor:
         self._end(work, self._outcomes.failed(work, verdict.reason, error))
 
     def _wait(self, work: Work, delay_s: float) -> None:
+        # Not beyond the deadline: it expires then, however long it would have waited.
+        left_s = (work.task.deadline - self._clock.now_micros()) / 1e6
+        delay_s = max(0.0, min(delay_s, left_s))
         work.waited_s += delay_s
         work.attempt += 1
         if work.alone:
@@ -333,4 +339,12 @@ class Executor:
                 expired = self._clock.now_micros() >= work.task.deadline
                 work.cut = "expired" if expired else "timeout"
             work.due = now + GRACE_S
-            handler.cancel(work.cut)
+            self._cancel(work, handler, work.cut)
+
+    @staticmethod
+    def _cancel(work: Work, handler: asyncio.Task[None], why: str) -> None:
+        work.cut = why
+        # An asyncio task that is cancelled before its first step never runs a line, so nobody
+        # would free its slot: it is left to begin, and to see that it was cut off.
+        if work.begun:
+            handler.cancel(why)

@@ -14,11 +14,11 @@ from streams.avro import is_known
 from streams.core.ledger import Ownership, Possession
 from streams.core.offsets import FETCH_MAX
 from streams.errors import DataLost, LogError, StreamsError
-from streams.ports import Clock, GroupConsumer, Record, Runner, Stepper, Wait
+from streams.ports import GroupConsumer, Record, Stepper, Wait
 from streams.worker.commit import Identity
 from streams.worker.fences import Fences
 from streams.worker.restore import Restorer
-from streams.worker.shared import Shared
+from streams.worker.shared import Shared, Surroundings
 
 log = logging.getLogger("streams.poll")
 
@@ -55,11 +55,9 @@ class Poll:
         self,
         identity: Identity,
         shared: Shared,
+        around: Surroundings,
         new_consumer: Callable[[], GroupConsumer],
         loop_side: LoopSide,
-        restorer: Callable[[Callable[[float], None]], Restorer],
-        runner: Runner,
-        clock: Clock,
         *,
         learn_schemas: Callable[[], None],
         held_max: int,
@@ -68,9 +66,9 @@ class Poll:
         self._shared = shared
         self._new_consumer = new_consumer
         self._loop_side = loop_side
-        self._restorer = restorer(self._pause)
-        self._runner = runner
-        self._clock = clock
+        self._restorer = Restorer(identity, around.log, around.clock, self._pause)
+        self._runner = around.runner
+        self._clock = clock = around.clock
         self._learn_schemas = learn_schemas
         self._fences = Fences(identity.group, identity.transactional_id, clock)
         self._nobodys: set[bytes] = set()
@@ -116,7 +114,7 @@ class Poll:
             shared.fail(StreamsError(f"the consumer died: {error!r}", hint="this is a bug"))
         finally:
             self._give_up(list(shared.ledger.possessions))
-            self._publish(force=True)
+            shared.ownership = Ownership()
             self._close()
 
     # -- inside consume() -------------------------------------------------------------

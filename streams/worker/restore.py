@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from streams.core.ledger import inherit
 from streams.core.offsets import CompletionMap, decode
+from streams.core.verdicts import DENIED_KINDS, REFUSED_KINDS
 from streams.errors import DataLost, LogError, MapUnreadable, StreamsError
 from streams.ports import Bounds, Clock, Committed, Log
 from streams.worker.commit import Identity
@@ -16,7 +17,8 @@ log = logging.getLogger("streams.restore")
 
 PATIENCE_S = 1.0
 """How long a predecessor's open transaction is waited for before it is ended."""
-LIMIT_S = 30.0
+LIMIT_S = 240.0
+"""Below the time (max.poll.interval.ms) after which the client leaves the group by itself."""
 INIT_TIMEOUT_S = 5.0
 
 
@@ -45,8 +47,7 @@ class Restorer:
     def restore(self, partitions: Iterable[int]) -> Restored:
         """The state of each partition; LogError if the log does not answer within LIMIT_S."""
         wanted = list(partitions)
-        committed = self._read(wanted)
-        bounds = self._admin.bounds(self._identity.topic, wanted)
+        committed, bounds = self._read(wanted)
         restored = Restored({}, {}, {})
         for partition in wanted:
             end = bounds[partition]
@@ -58,22 +59,29 @@ class Restorer:
                 restored.stopped[partition] = error
         return restored
 
-    def _read(self, partitions: list[int]) -> dict[int, Committed | None]:
+    def _read(
+        self, partitions: list[int]
+    ) -> tuple[dict[int, Committed | None], dict[int, Bounds]]:
+        """Offsets and bounds; asked again while a broker is down or still finds its leaders."""
         identity = self._identity
         started = self._clock.monotonic()
-        ended_dead = False
+        unstable = ended_dead = False
+        said_at = -PATIENCE_S
         while True:
             waited = self._clock.monotonic() - started
             try:
-                return self._admin.committed(identity.group, identity.topic, partitions)
+                if unstable and waited >= PATIENCE_S and not ended_dead:
+                    ended_dead = True
+                    self._end_dead_owners(partitions)
+                committed = self._admin.committed(identity.group, identity.topic, partitions)
+                return committed, self._admin.bounds(identity.topic, partitions)
             except LogError as error:
-                if waited > LIMIT_S:
+                if waited > LIMIT_S or error.kind in REFUSED_KINDS | DENIED_KINDS:
                     raise
-                log.info("reading the offsets of %s: %s", identity.group, error)
+                if waited - said_at >= PATIENCE_S:
+                    said_at = waited
+                    log.info("waiting for the offsets of %s: %s", identity.group, error)
                 unstable = error.kind == "UNSTABLE_OFFSET_COMMIT"
-            if unstable and waited >= PATIENCE_S and not ended_dead:
-                self._end_dead_owners(partitions)
-                ended_dead = True
             self._pause(0.05)
 
     def _end_dead_owners(self, partitions: list[int]) -> None:

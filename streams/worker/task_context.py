@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -22,6 +22,10 @@ from streams.worker.work import Charge, Work
 T = TypeVar("T")
 In = TypeVar("In")
 AMOUNT_MAX = 10**15
+TEXT_MAX = 200
+"""Characters of a cost's resource or kind: a cost must fit its topic, else it stops the pool."""
+CAUSED_MAX = 10_000
+"""Costs and new tasks of one task, each: all go into one transaction."""
 LATEST_S = 253_402_300_799
 """The end of the year 9999, the last that a datetime can name."""
 log = logging.getLogger("streams.task")
@@ -85,15 +89,22 @@ class TaskContext:
                     f"charge({resource!r}, {name}={value!r}): not a whole number from 0",
                     hint="amounts are exact: millionths of the currency, never a float",
                 )
+        for name, text in (("resource", resource), ("kind", kind)):
+            if not 0 < len(text) <= TEXT_MAX or not _is_writable(text):
+                raise UsageError(
+                    f"charge({name}={text[:TEXT_MAX]!r}): not a text of 1 to {TEXT_MAX} characters",
+                    hint="name what was used; details belong into the output",
+                )
+        _check_room(self._work.charges, "costs")
         self._work.charges.append(
             Charge(resource, kind, units, amount_micros, self.attempt, self._clock.now_micros())
         )
 
     async def submit(self, agent: Address[In, Any], input: In, *, key: str | None = None) -> str:
         body = agent.dump_input(input)
-        if self._work.cut or self._work.possession.ended:
-            raise StreamsError("this task belongs to another worker by now")
         card = await self._catalog.card(agent.name)
+        self._check_current()
+        _check_room(self._work.children, "new tasks")
         now = self._clock.now_micros()
         task = new_task(
             card,
@@ -109,3 +120,27 @@ class TaskContext:
         headers = self._tracer.headers() if self._tracer is not None else None
         self._work.children.append(Outgoing(topic, partition, record_key, value, headers))
         return task.task_id
+
+    def _check_current(self) -> None:
+        work = self._work
+        if work.cut or work.possession.ended or work.attempt != self.attempt:
+            raise StreamsError(
+                "this attempt is over, so nothing can be submitted from it",
+                hint="await what the handler starts before it returns",
+            )
+
+
+def _check_room(caused: Sequence[object], what: str) -> None:
+    if len(caused) >= CAUSED_MAX:
+        raise UsageError(
+            f"one task causes more than {CAUSED_MAX:,} {what}",
+            hint="they go into one transaction; let several tasks cause them",
+        )
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -21,6 +21,7 @@ from streams.topics import Topics
 
 FRAMES_MAX = 12
 MESSAGE_MAX = 4_000
+LINE_MAX = 200
 OVERHEAD_BYTES = 512
 """What a record takes beside its value, generously: batch header, key, headers."""
 
@@ -51,6 +52,8 @@ class Work:
     waited_s: float = 0.0
     due: float = float("inf")
     """When the running attempt is cut off, on the monotonic clock."""
+    begun: bool = False
+    """The running attempt has made its first step."""
     cut: str = ""
     """Why it was cut off: ``timeout``, ``expired`` or ``lost``."""
     charges: list[Charge] = field(default_factory=list[Charge])
@@ -228,7 +231,7 @@ class Outcomes:
 
 
 def _headers(headers: Headers | None) -> list[Header]:
-    return [Header(name, value or b"") for name, value in headers or ()]
+    return [Header(name, value) for name, value in headers or ()]
 
 
 def report(error: BaseException) -> ErrorReport:
@@ -236,12 +239,25 @@ def report(error: BaseException) -> ErrorReport:
     if isinstance(error, StreamsError):
         message, hint, code = error.message, error.hint, error.code
     else:
-        message, hint, code = str(error), "", ""
+        message, hint, code = _text(error), "", ""
     kind = type(error)
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "streams.errors"):
         name = f"{kind.__module__}.{name}"
-    return ErrorReport(code, name, message[:MESSAGE_MAX], hint, user_frames(error))
+    message = _writable(message[:MESSAGE_MAX])
+    return ErrorReport(code, name, message, hint, [_writable(f) for f in user_frames(error)])
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its message cannot be had: {type(broken).__name__})"
+
+
+def _writable(text: str) -> str:
+    """Without lone surrogates, which a file name may bring along and UTF-8 does not have."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def user_frames(error: BaseException) -> list[str]:
@@ -250,6 +266,6 @@ def user_frames(error: BaseException) -> list[str]:
     package = __file__.rsplit("worker", 1)[0]
     own = [f for f in frames if not f.filename.startswith(package)]
     return [
-        f"{f.filename}:{f.lineno} in {f.name}" + (f": {f.line}" if f.line else "")
+        f"{f.filename}:{f.lineno} in {f.name}" + (f": {f.line[:LINE_MAX]}" if f.line else "")
         for f in own[-FRAMES_MAX:]
     ]
