@@ -42,7 +42,7 @@ class Crash:
 
 
 class Job:
-    """One run over the corpus with one crash. ``run`` it once; then read the fields."""
+    """One run over the corpus with one crash; for one ``run``."""
 
     def __init__(
         self,
@@ -63,29 +63,35 @@ class Job:
         self.submitted: dict[str, str] = {}
         """Task id -> hash of the input, of what the log has accepted."""
         self.rounds = 0
-        self.crash: Crash | None = None
-        self.recovery_s: float | None = None
-        """From the kill to the first new result of the dead worker's partitions."""
+        """Passes over the corpus."""
+        self._crash: Crash | None = None
+        self._recovery_s: float | None = None
 
-    async def run(self, client: Client) -> None:
-        """Until every task is answered. WorkerDied; WaitTimeout if nothing comes any more."""
+    async def run(self, client: Client) -> tuple[Crash, float]:
+        """Until every task is answered; the crash, and the seconds from it to the first new
+        result of the dead worker's partitions. WorkerDied; WaitTimeout if nothing comes any more.
+        """
         self._began = moved = time.monotonic()
         feeding = asyncio.create_task(self._feed(client))
         try:
             while not (feeding.done() and self._complete()):
                 if feeding.done():
-                    feeding.result()
+                    await feeding
                 if await asyncio.to_thread(self._watch.read):
                     moved = time.monotonic()
                     self._room.set()
                 self._check(moved)
-                if self.crash is None:
+                if self._crash is None:
                     await self._try_crash()
-                elif self.recovery_s is None:
-                    self._see_recovery(self.crash)
+                elif self._recovery_s is None:
+                    self._see_recovery(self._crash)
                 self._screen.update(self._share(), self._standing())
+            await feeding
         finally:
             feeding.cancel()
+        assert self._crash is not None
+        assert self._recovery_s is not None
+        return self._crash, self._recovery_s
 
     # -- feeding -------------------------------------------------------------------------
 
@@ -98,7 +104,7 @@ class Job:
                 chunk = self._pieces[start : start + CHUNK]
                 await asyncio.gather(*(self._submit(client, piece, number) for piece in chunk))
             self.rounds = number
-            if self._elapsed_s >= RUN_S and self.recovery_s is not None:
+            if self._elapsed_s >= RUN_S and self._recovery_s is not None:
                 return
 
     async def _submit(self, client: Client, piece: Piece, number: int) -> None:
@@ -126,7 +132,7 @@ class Job:
         self._workers[-1] = victim.again()
         if not left.unfinished:
             return  # it had ended all of it before the signal came: try again
-        self.crash = Crash(victim.slot, victim.pid, answered, left, killed_at)
+        self._crash = Crash(victim.slot, victim.pid, answered, left, killed_at)
         self._screen.bad(
             f"{victim.slot} (pid {victim.pid}) killed with SIGKILL after {answered:,} "
             f"results, {left.unfinished:,} unfinished tasks in its hands"
@@ -135,11 +141,11 @@ class Job:
     def _see_recovery(self, crash: Crash) -> None:
         first = self._watch.first_after(crash.killed_at, crash.held.ends)
         if first is not None:
-            self.recovery_s = max(0, first.appended_at - crash.killed_at) / 1e6
+            self._recovery_s = max(0, first.appended_at - crash.killed_at) / 1e6
             pid = self._workers[-1].pid
             self._screen.good(
                 f"{crash.slot} is back in its slot (pid {pid}): "
-                f"first new result {self.recovery_s:.2f} s after the kill"
+                f"first new result {self._recovery_s:.2f} s after the kill"
             )
 
     # -- where it stands -----------------------------------------------------------------

@@ -87,7 +87,7 @@ def _costs(spent: Sequence[Spent]) -> RenderableType:
 
 
 def _proof(outcome: Outcome) -> RenderableType:
-    report, crash = outcome.report, outcome.job.crash
+    report, crash = outcome.report, outcome.crash
     table = _table(right=(1,))
 
     def row(holds: bool, what: str, number: str, more: str) -> None:
@@ -108,13 +108,12 @@ def _proof(outcome: Outcome) -> RenderableType:
         "a result without its costs, its tasks or its offset",
     )
     row(not report.order_violations, "out of order", f"{report.order_violations:,}", "within a key")
-    if crash is not None and outcome.job.recovery_s is not None:
-        row(
-            True,
-            "recovery",
-            f"{outcome.job.recovery_s:.2f} s",
-            f"from the SIGKILL to the next result of its {len(crash.held.ends)} partitions",
-        )
+    row(
+        True,
+        "recovery",
+        f"{outcome.recovery_s:.2f} s",
+        f"from the SIGKILL to the next result of its {len(crash.held.ends)} partitions",
+    )
     if outcome.ok:
         return table
     return Group(table, Text(f"\n{report.text()}", "red"))
