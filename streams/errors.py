@@ -29,6 +29,7 @@
     │   ├── TaskFailed             E0601
     │   ├── TaskCancelled          E0602
     │   └── TaskExpired            E0603
+    ├── KilledWorker               E0604    dead-letter: it ran alone each time its worker died
     ├── RecordUndecodable          E0701    dead-letter: bytes that are no record of ours
     │   └── SchemaUnknown          E0702    written with a schema that was not read yet
     ├── DataLost                   E0801    stop: offsets that no longer exist
@@ -258,6 +259,13 @@ class TaskExpired(TaskNotSucceeded):
     """The task's deadline passed before it was done."""
 
     code = "E0603"
+
+
+class KilledWorker(StreamsError):
+    """A task that was alone in flight each time its worker died."""
+
+    code = "E0604"
+    verdict = "dead-letter"
 
 
 class RecordUndecodable(StreamsError):

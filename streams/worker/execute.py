@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from streams.agent import Agent
 from streams.avro import decode
@@ -14,7 +14,7 @@ from streams.core.lanes import Gate, Scheduler
 from streams.core.ledger import DEATHS_MAX, Possession
 from streams.core.outbox import Outbox
 from streams.core.retry import Again, after_failure
-from streams.errors import RecordUndecodable, StreamsError
+from streams.errors import KilledWorker, RecordUndecodable
 from streams.ports import Record
 from streams.records import Task
 from streams.worker.poll import Batch
@@ -29,20 +29,8 @@ GRACE_S = 5.0
 """How long a handler that was cut off may take to end before the log names it."""
 
 
-class Decoder(Protocol):
-    """Reads a task; may look up an unknown schema, in which case it raises meanwhile."""
-
-    def __call__(self, data: bytes, kind: type[Task]) -> Task: ...
-
-
-class KilledWorker(StreamsError):
-    """A task that was alone in flight each time its worker died."""
-
-    code = "E0604"
-
-
 class Executor:
-    """Runs the tasks of one agent. Every method but ``wake`` is called on the event loop."""
+    """Runs the tasks of one agent. Every method is called on the event loop."""
 
     def __init__(
         self,
@@ -81,7 +69,9 @@ class Executor:
         for possession, records in batch:
             if possession.ended:
                 continue
-            if possession.claimed:
+            # Behind those that wait, also when the claim was committed a moment ago and
+            # `settled` has yet to say so: else they would overtake.
+            if possession.claimed and possession not in self._unclaimed:
                 for record in records:
                     self._admit(possession, record)
             else:

@@ -10,6 +10,7 @@ import socket
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,11 +50,18 @@ class LoopWatch:
         self._ticked_at = clock.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._named = ""
+        self._measured: tuple[float, float] = (clock.monotonic(), time.process_time())
         self._tick()
 
     def lag_s(self) -> float:
-        """Seconds by which the loop is late."""
-        return max(0.0, self._clock.monotonic() - self._ticked_at - LOOP_TICK_S)
+        """Seconds by which the loop is late; asked about every BEAT_S."""
+        now, cpu = self._clock.monotonic(), time.process_time()
+        (before, cpu_before), self._measured = self._measured, (now, cpu)
+        gap = now - before
+        if gap > BEAT_S + BLOCKED_S and cpu - cpu_before < gap / 4:
+            # The whole process was stopped, this thread too: no handler's doing.
+            self._ticked_at = now
+        return max(0.0, now - self._ticked_at - LOOP_TICK_S)
 
     def blocked_by(self) -> str | None:
         """Where the loop is stuck, as ``file:line in function``; None while it turns."""
@@ -83,13 +91,15 @@ class LoopWatch:
 
 def _user_frame(frame: FrameType | None) -> str:
     """The innermost frame of the user's own code, else the innermost at all."""
-    first = frame
+    found = frame
     while frame is not None:
         name = frame.f_code.co_filename
+        if name == asyncio.runners.__file__:
+            break  # below the loop is who started it, not who blocks it
         if not name.startswith((_PACKAGE, _STDLIB, "<")):
+            found = frame
             break
         frame = frame.f_back
-    found = frame or first
     if found is None:
         return "unknown"
     return f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from streams.core.ledger import inherit
 from streams.core.offsets import CompletionMap, decode
-from streams.core.verdicts import DENIED_KINDS, REFUSED_KINDS
+from streams.core.verdicts import DENIED_KINDS
 from streams.errors import DataLost, LogError, MapUnreadable, StreamsError
 from streams.ports import Bounds, Clock, Committed, Log
 from streams.worker.commit import Identity
@@ -20,6 +20,7 @@ PATIENCE_S = 1.0
 LIMIT_S = 240.0
 """Below the time (max.poll.interval.ms) after which the client leaves the group by itself."""
 INIT_TIMEOUT_S = 5.0
+_DENIED_KINDS = DENIED_KINDS | {"TOPIC_AUTHORIZATION_FAILED"}
 
 
 @dataclass(slots=True)
@@ -59,9 +60,7 @@ class Restorer:
                 restored.stopped[partition] = error
         return restored
 
-    def _read(
-        self, partitions: list[int]
-    ) -> tuple[dict[int, Committed | None], dict[int, Bounds]]:
+    def _read(self, partitions: list[int]) -> tuple[dict[int, Committed | None], dict[int, Bounds]]:
         """Offsets and bounds; asked again while a broker is down or still finds its leaders."""
         identity = self._identity
         started = self._clock.monotonic()
@@ -76,7 +75,7 @@ class Restorer:
                 committed = self._admin.committed(identity.group, identity.topic, partitions)
                 return committed, self._admin.bounds(identity.topic, partitions)
             except LogError as error:
-                if waited > LIMIT_S or error.kind in REFUSED_KINDS | DENIED_KINDS:
+                if waited > LIMIT_S or error.kind in _DENIED_KINDS:
                     raise
                 if waited - said_at >= PATIENCE_S:
                     said_at = waited

@@ -96,6 +96,9 @@ class TaskContext:
                     hint="name what was used; details belong into the output",
                 )
         _check_room(self._work.charges, "costs")
+        if self._work.cost_micros + amount_micros > AMOUNT_MAX:
+            raise UsageError(f"the charges of one task add up to more than {AMOUNT_MAX} millionths")
+        self._work.cost_micros += amount_micros
         self._work.charges.append(
             Charge(resource, kind, units, amount_micros, self.attempt, self._clock.now_micros())
         )

@@ -56,6 +56,8 @@ class Work:
     """The running attempt has made its first step."""
     cut: str = ""
     """Why it was cut off: ``timeout``, ``expired`` or ``lost``."""
+    cost_micros: int = 0
+    """The sum of the charges."""
     charges: list[Charge] = field(default_factory=list[Charge])
     children: list[Outgoing] = field(default_factory=list[Outgoing])
 
@@ -168,7 +170,7 @@ class Outcomes:
             False,
             output,
             error,
-            sum([charge.amount_micros for charge in work.charges]) if work.charges else 0,
+            work.cost_micros,
             task.tenant,
             f"{zlib.crc32(task.input):08x}",
             task.redrive_of,
