@@ -1,0 +1,148 @@
+"""What the tests of the runtime share: a Fleet in virtual time with hands on its log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from streams.agent import Agent
+from streams.avro import decode
+from streams.catalog import read_all
+from streams.errors import LogError
+from streams.records import Cost, DeadLetter, Result, Task
+from streams.testing import Fleet
+from streams.testing.memory import Call
+from streams.testing.runner import LoopRunner
+from streams.verify import check, input_hash
+from streams.worker.host import Host
+
+T = TypeVar("T")
+
+
+def simulate(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a scenario on a loop of its own; virtual time makes hours pass at once."""
+    return asyncio.run(scenario())
+
+
+class Simulation(Fleet):
+    """A Fleet with what tests need: records as they are in the log, and violence."""
+
+    def read(self, topic: str) -> list[Any]:
+        """All committed records of a topic, partition by partition."""
+        found = self.log.admin().topics([topic])
+        return list(read_all(self.log, topic, range(found[topic].partitions), self.clock))
+
+    def tasks(self, agent: Agent[Any, Any]) -> list[Task]:
+        return [decode(r.value(), Task) for r in self.read(self.topics.tasks(agent.name))]
+
+    def results(self, agent: Agent[Any, Any]) -> list[Result[bytes]]:
+        return [decode(r.value(), Result) for r in self.read(self.topics.results(agent.name))]
+
+    def dead(self, agent: Agent[Any, Any]) -> list[DeadLetter]:
+        return [decode(r.value(), DeadLetter) for r in self.read(self.topics.dead(agent.name))]
+
+    def costs(self) -> list[Cost]:
+        return [decode(r.value(), Cost) for r in self.read(self.topics.costs)]
+
+    def write(self, agent: Agent[Any, Any], partition: int, key: bytes, value: bytes) -> None:
+        """Put a record of our own making on the agent's task topic."""
+        producer = self.log.producer()
+        producer.produce(self.topics.tasks(agent.name), partition, key, value, [("by", b"hand")])
+        producer.close()
+
+    def verify(self, agents: Sequence[Agent[Any, Any]] | None = None) -> None:
+        """I1–I5 and I8 hold on the topics as they are now."""
+        pools = [agent.name for agent in agents or self._agents]
+        outside = {
+            task.task_id: input_hash(task.input)
+            for agent in agents or self._agents
+            for task in self.tasks(agent)
+            if task.parent_task_id is None and task.redrive_of is None
+        }
+        report = check(self.log, self.topics, outside, pools=pools)
+        assert report.ok, report.text()
+
+    def ids(self, host: Host) -> list[str]:
+        return [pool.identity.transactional_id for pool in host.pools]
+
+    def kill(self, host: Host) -> None:
+        """As SIGKILL: nothing of this worker goes on, and nobody is told."""
+        for client_id in self.ids(host):
+            self.log.kill(client_id)
+        runner_of(host).kill()
+        for pool in host.pools:
+            pool.executor._draining = True
+            for timer in pool.executor._waiting.values():
+                timer.cancel()
+            for work, running in list(pool.executor.running.items()):
+                work.cut = "lost"
+                running.cancel()
+
+    def freeze(self, host: Host) -> None:
+        """As SIGSTOP, for the worker's threads; its handlers sleep anyway."""
+        for client_id in self.ids(host):
+            self.log.freeze(client_id)
+        runner_of(host).freeze()
+
+    def thaw(self, host: Host) -> None:
+        for client_id in self.ids(host):
+            self.log.thaw(client_id)
+        runner_of(host).thaw()
+
+    async def join(self, slot: str, *, static: bool = False) -> Host:
+        """One more worker."""
+        around = replace(
+            self.hosts[0]._around, runner=LoopRunner(self._time), slot=slot, static=static
+        )
+        host = Host(self._agents, around, replaced=self._replace)
+        await host.start()
+        self._stack.push_async_callback(host.stop)
+        self.hosts.append(host)
+        return host
+
+    def owned(self, host: Host) -> list[int]:
+        return sorted(host.pools[0].shared.ledger.possessions)
+
+
+def runner_of(host: Host) -> LoopRunner:
+    runner = host._around.runner
+    assert isinstance(runner, LoopRunner)
+    return runner
+
+
+class Fails:
+    """A fault: the next ``times`` calls of a method fail, before or after they took effect."""
+
+    def __init__(
+        self,
+        method: str,
+        error: LogError,
+        *,
+        times: int = 1,
+        applied: bool = False,
+        client: str = "pool.",
+        when: Callable[[Call], bool] = lambda call: True,
+    ) -> None:
+        self.method, self.error, self.left, self.applied = method, error, times, applied
+        self.client, self.when = client, when
+        self.hits = 0
+
+    def __call__(self, call: Call) -> None:
+        if (
+            self.left > 0
+            and (call.method, call.applied) == (self.method, self.applied)
+            and call.client.startswith(self.client)
+            and self.when(call)
+        ):
+            self.left -= 1
+            self.hits += 1
+            raise self.error
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
+    """Let virtual time pass until the condition holds."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.02)

@@ -1,0 +1,573 @@
+"""What becomes of a task: every way in which it can end, as it stands in the topics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from streams import Context, PermanentError, Retry, RetryAfter, agent
+from streams.avro import encode
+from streams.errors import InputTooLarge, TaskExpired, TaskFailed, UsageError
+from streams.records import Task
+
+from .simulation import Simulation, simulate, until
+
+
+def test_a_failing_task_is_tried_again_with_growing_delays() -> None:
+    seen: list[tuple[int, float]] = []
+
+    @agent(retry=Retry(attempts=4, delay=2))
+    async def flaky(ctx: Context, text: str) -> str:
+        seen.append((ctx.attempt, fleet.clock.monotonic()))
+        assert ctx.idempotency_key == ctx.task.task_id
+        if ctx.attempt < 4:
+            raise ValueError("not yet")
+        return text.upper()
+
+    fleet = Simulation(flaky, seed=3)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            assert await client.ask(flaky, "a") == "A"
+            assert [attempt for attempt, _ in seen] == [1, 2, 3, 4]
+            waits = [b - a for (_, a), (_, b) in zip(seen, seen[1:], strict=False)]
+            assert all(0 <= wait <= 2 * 2**n for n, wait in enumerate(waits))
+            assert max(waits) > 0.5
+            (result,) = fleet.results(flaky)
+            assert (result.status, result.attempt, result.output) == ("succeeded", 4, b'"A"')
+            # The start is the last attempt's, the submission comes before all of them.
+            assert result.started_at == result.finished_at
+            assert result.finished_at - result.submitted_at >= sum(waits) * 1e6
+            assert fleet.dead(flaky) == []
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_exhausted_attempts_make_one_failed_result_and_one_dead_letter() -> None:
+    @agent(retry=Retry(attempts=2, delay=1))
+    async def broken(ctx: Context, text: str) -> str:
+        ctx.charge("tool", amount_micros=7)
+        raise ValueError(f"no {text}")
+
+    fleet = Simulation(broken)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            handle = await client.submit(broken, "way", key="k", tenant="t")
+            with pytest.raises(TaskFailed, match="no way"):
+                await handle.result()
+            (result,) = fleet.results(broken)
+            assert (result.status, result.reason, result.attempt) == (
+                "failed",
+                "attempts_exhausted",
+                2,
+            )
+            assert result.error is not None
+            assert (result.error.type, result.error.message) == ("ValueError", "no way")
+            assert "in broken" in result.error.frames[-1]
+            assert __file__ in result.error.frames[-1]
+            assert result.cost_micros == 14
+            (letter,) = fleet.dead(broken)
+            (record,) = fleet.read("tasks.broken")
+            assert (letter.key, letter.value) == (record.key(), record.value())
+            assert (letter.source_partition, letter.source_offset) == (record.partition(), 0)
+            assert (letter.attempts, letter.reason) == (2, "attempts_exhausted")
+            assert [(c.attempt, c.amount_micros, c.tenant) for c in fleet.costs()] == [
+                (1, 7, "t"),
+                (2, 7, "t"),
+            ]
+            fleet.verify()
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason", "starts"),
+    [
+        (PermanentError("never"), "permanent_error", 1),
+        (RetryAfter(61), "retry_delay_too_long", 1),
+        (UsageError("mine"), "permanent_error", 1),
+        (SystemExit(3), "attempts_exhausted", 2),
+        (asyncio.CancelledError(), "attempts_exhausted", 2),
+        (BaseException("odd"), "attempts_exhausted", 2),
+        (ValueError("\udcff in a file name"), "attempts_exhausted", 2),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_a_handler_raises_decides(failure: BaseException, reason: str, starts: int) -> None:
+    count = 0
+
+    @agent(retry=Retry(attempts=2, delay=1))
+    async def raising(ctx: Context, text: str) -> str:
+        nonlocal count
+        if text == "good":
+            return "fine"
+        count += 1
+        raise failure
+
+    fleet = Simulation(raising)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            handle = await client.submit(raising, "bad", key="k")
+            record = await handle.record(100)
+            assert (record.status, record.reason, count) == ("failed", reason, starts)
+            assert await client.ask(raising, "good", key="k") == "fine"
+            assert len(fleet.dead(raising)) == 1
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_an_error_whose_message_cannot_be_had_still_ends_its_task() -> None:
+    class Rude(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("not telling")
+
+    @agent(retry=Retry(attempts=1))
+    async def rude(ctx: Context, text: str) -> str:
+        raise Rude
+
+    fleet = Simulation(rude)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            record = await (await client.submit(rude, "x")).record(60)
+            assert record.error is not None
+            assert "RuntimeError" in record.error.message
+
+    simulate(scenario)
+
+
+def test_retry_after_waits_as_long_as_it_says() -> None:
+    starts: list[float] = []
+
+    @agent(retry=Retry(attempts=3, delay=0))
+    async def limited(ctx: Context, text: str) -> str:
+        starts.append(fleet.clock.monotonic())
+        if ctx.attempt < 3:
+            raise RetryAfter(25)
+        return text
+
+    fleet = Simulation(limited)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(limited, "x")
+            assert [b - a for a, b in zip(starts, starts[1:], strict=False)] == pytest.approx(
+                [25, 25], abs=0.01
+            )
+
+    simulate(scenario)
+
+
+def test_an_attempt_that_takes_too_long_is_cut_off_and_tried_again() -> None:
+    ended: list[int] = []
+
+    @agent(timeout=3, retry=Retry(attempts=2, delay=0))
+    async def slow(ctx: Context, text: str) -> str:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(ctx.attempt)
+        return text
+
+    fleet = Simulation(slow)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            record = await (await client.submit(slow, "x")).record(20)
+            assert (record.status, record.reason) == ("failed", "attempts_exhausted")
+            assert record.error is not None
+            assert "longer than 3 s" in record.error.message
+            assert ended == [1, 2]
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_a_handler_that_ignores_its_time_out_is_not_believed() -> None:
+    @agent(timeout=1, retry=Retry(attempts=1))
+    async def stubborn(ctx: Context, text: str) -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(2)
+        return "too late"
+
+    fleet = Simulation(stubborn)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            record = await (await client.submit(stubborn, "x")).record(20)
+            assert (record.status, record.output) == ("failed", None)
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("phase", ["running", "queued", "retrying"])
+def test_a_task_expires_at_its_deadline_and_leaves_no_dead_letter(phase: str) -> None:
+    @agent(concurrency=1, retry=Retry(attempts=2, delay=50))
+    async def late(ctx: Context, text: str) -> str:
+        if text == "retrying":
+            raise RetryAfter(55)
+        await asyncio.sleep(30)
+        return text
+
+    fleet = Simulation(late)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            if phase == "queued":
+                await client.submit(late, "before")
+                await asyncio.sleep(1)
+            deadline = datetime.fromtimestamp(fleet.clock.now_micros() / 1e6, UTC)
+            handle = await client.submit(late, phase, deadline=deadline + timedelta(seconds=5))
+            with pytest.raises(TaskExpired):
+                await handle.result(200)
+            record = await handle.record()
+            after = (record.finished_at - fleet.tasks(late)[-1].submitted_at) / 1e6
+            if phase != "queued":
+                assert 5 <= after < 6, "not at its deadline"
+            assert (record.status, record.reason) == ("expired", "deadline")
+            await until(lambda: not fleet.hosts[0].pools[0].shared.ledger.held)
+            assert fleet.dead(late) == []
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def task_bytes(fleet: Simulation, name: str, input: bytes, **changes: object) -> bytes:
+    now = fleet.clock.now_micros()
+    task = Task(f"hand-{input!r}", "run", name, now, now + 60_000_000, input)
+    for field, value in changes.items():
+        setattr(task, field, value)
+    return encode(task)
+
+
+def test_records_that_nobody_checked_end_and_hold_nothing_up() -> None:
+    @agent
+    async def strict(ctx: Context, number: int) -> int:
+        return number + 1
+
+    fleet = Simulation(strict)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            fleet.write(strict, 1, b"k", b"")
+            fleet.write(strict, 1, b"k", b"no record at all")
+            fleet.write(strict, 1, b"k", b"\xc3\x01" + b"\0" * 40)
+            fleet.write(strict, 1, b"k", task_bytes(fleet, "strict", b'"text"'))
+            fleet.write(strict, 1, b"k", task_bytes(fleet, "strict", b"41"))
+            await until(lambda: len(fleet.results(strict)) == 2)
+            invalid, good = fleet.results(strict)
+            assert (invalid.status, invalid.reason) == ("failed", "permanent_error")
+            assert invalid.error is not None
+            assert invalid.error.code == "E0110"
+            assert (good.status, good.output) == ("succeeded", b"42")
+            letters = fleet.dead(strict)
+            assert [letter.reason for letter in letters] == [
+                "undecodable",
+                "undecodable",
+                "undecodable",
+                "permanent_error",
+            ]
+            assert [letter.value for letter in letters][1] == b"no record at all"
+            assert [(h.name, h.value) for h in letters[1].headers] == [("by", b"hand")]
+            assert letters[1].key == b"k"
+            assert await client.ask(strict, 1) == 2
+
+    simulate(scenario)
+
+
+def test_output_of_the_wrong_type_is_permanent() -> None:
+    @agent
+    async def liar(ctx: Context, text: str) -> int:
+        return text  # type: ignore[return-value]
+
+    fleet = Simulation(liar)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            record = await (await client.submit(liar, "x")).record(60)
+            assert (record.status, record.reason, record.attempt) == (
+                "failed",
+                "permanent_error",
+                1,
+            )
+            assert record.error is not None
+            assert record.error.code == "E0113"
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_oversized_input_is_refused_and_an_oversized_result_fails() -> None:
+    @agent
+    async def repeat(ctx: Context, count: int) -> str:
+        ctx.charge("chars", amount_micros=count)
+        return "x" * count
+
+    @agent
+    async def swallow(ctx: Context, text: str) -> int:
+        return len(text)
+
+    fleet = Simulation(repeat, swallow)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            with pytest.raises(InputTooLarge):
+                await client.submit(swallow, "x" * 1_100_000)
+            assert await client.ask(swallow, "x" * 1_000_000) == 1_000_000
+            record = await (await client.submit(repeat, 1_100_000)).record(60)
+            assert (record.status, record.reason) == ("failed", "result_too_large")
+            assert record.cost_micros == 1_100_000
+            assert len(await client.ask(repeat, 1_000_000)) == 1_000_000
+            assert [letter.reason for letter in fleet.dead(repeat)] == ["result_too_large"]
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_costs_of_all_attempts_are_in_the_result_and_in_the_topic() -> None:
+    @agent(retry=Retry(attempts=3, delay=1))
+    async def paid(ctx: Context, text: str) -> str:
+        ctx.charge("model", amount_micros=10 * ctx.attempt, units=ctx.attempt, kind="llm")
+        ctx.charge("search", amount_micros=1)
+        if ctx.attempt < 3:
+            raise ValueError
+        return text
+
+    fleet = Simulation(paid)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            record = await (await client.submit(paid, "x", tenant="acme")).record()
+            assert record.cost_micros == 63
+            costs = fleet.costs()
+            assert [(c.attempt, c.resource, c.amount_micros) for c in costs] == [
+                (1, "model", 10),
+                (1, "search", 1),
+                (2, "model", 20),
+                (2, "search", 1),
+                (3, "model", 30),
+                (3, "search", 1),
+            ]
+            assert len({c.cost_id for c in costs}) == 6
+            assert {(c.tenant, c.task_id) for c in costs} == {("acme", record.task_id)}
+            fleet.verify()
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize(
+    "charge",
+    [
+        {"resource": "r", "amount_micros": 1.5},
+        {"resource": "r", "amount_micros": -1},
+        {"resource": "r", "amount_micros": True},
+        {"resource": "r" * 2_000_000, "amount_micros": 1},
+        {"resource": "\udcff", "amount_micros": 1},
+        {"resource": "", "amount_micros": 1},
+        {"resource": "r", "kind": "k" * 201, "amount_micros": 1},
+    ],
+    ids=lambda charge: repr(charge)[:40],
+)
+def test_a_charge_that_cannot_be_written_fails_its_task_only(charge: dict) -> None:
+    @agent(retry=Retry(attempts=1))
+    async def careless(ctx: Context, text: str) -> str:
+        if text == "bad":
+            ctx.charge(**charge)
+        return text
+
+    fleet = Simulation(careless)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            record = await (await client.submit(careless, "bad")).record(60)
+            assert (record.status, record.reason) == ("failed", "permanent_error")
+            assert await client.ask(careless, "good") == "good"
+
+    simulate(scenario)
+
+
+def test_new_tasks_appear_only_if_their_parent_ends_well() -> None:
+    stale: list[Context] = []
+
+    @agent
+    async def child(ctx: Context, text: str) -> str:
+        return text
+
+    @agent(retry=Retry(attempts=2, delay=1))
+    async def parent(ctx: Context, mode: str) -> str:
+        task_id = await ctx.submit(child, f"{mode}-{ctx.attempt}", key="c")
+        stale.append(ctx)
+        if mode == "fails" or ctx.attempt == 1:
+            raise ValueError("after submitting")
+        return task_id
+
+    fleet = Simulation(parent, child)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            task_id = await client.ask(parent, "second")
+            assert (await (await client.submit(parent, "fails")).record()).status == "failed"
+            await until(lambda: len(fleet.results(child)) == 1)
+            await asyncio.sleep(5)
+            (task,) = fleet.tasks(child)
+            assert (task.task_id, task.input, task.key) == (task_id, b'"second-2"', "c")
+            (origin,) = [t for t in fleet.tasks(parent) if t.input == b'"second"']
+            assert (task.parent_task_id, task.run_id) == (origin.task_id, origin.run_id)
+            assert fleet.results(child)[0].run_id == origin.run_id
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_an_attempt_that_is_over_can_submit_nothing_any_more() -> None:
+    said: list[str] = []
+
+    @agent
+    async def child(ctx: Context, text: str) -> str:
+        return text
+
+    async def straggle(ctx: Context) -> None:
+        await asyncio.sleep(3)
+        try:
+            await ctx.submit(child, "straggler")
+        except Exception as error:
+            said.append(str(error))
+
+    @agent(retry=Retry(attempts=2, delay=1))
+    async def parent(ctx: Context, text: str) -> str:
+        if ctx.attempt == 1:
+            background.append(asyncio.create_task(straggle(ctx)))
+            raise ValueError
+        await asyncio.sleep(10)
+        return text
+
+    background: list[asyncio.Task[None]] = []
+    fleet = Simulation(parent, child)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(parent, "x")
+            assert said == ["this attempt is over, so nothing can be submitted from it"]
+            assert fleet.tasks(child) == []
+
+    simulate(scenario)
+
+
+def test_a_task_that_causes_too_much_fails() -> None:
+    @agent
+    async def spender(ctx: Context, count: int) -> int:
+        for _ in range(count):
+            ctx.charge("r", amount_micros=1)
+        return count
+
+    fleet = Simulation(spender)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            record = await (await client.submit(spender, 10_001)).record(60)
+            assert (record.status, record.reason) == ("failed", "permanent_error")
+            assert record.cost_micros == 10_000
+
+    simulate(scenario)
+
+
+def test_tasks_of_one_key_run_in_order_retries_included() -> None:
+    ran: list[tuple[str, int]] = []
+
+    @agent(retry=Retry(attempts=3, delay=5))
+    async def ordered(ctx: Context, number: int) -> int:
+        assert ctx.task.key is not None
+        ran.append((ctx.task.key, number))
+        await asyncio.sleep(0.1)
+        if number % 3 == 0 and ctx.attempt < 3:
+            raise ValueError
+        return number
+
+    fleet = Simulation(ordered, seed=5)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            handles = [
+                await client.submit(ordered, number, key=key)
+                for number in range(8)
+                for key in ("a", "b", "c")
+            ]
+            for handle in handles:
+                await handle.result()
+            for key in ("a", "b", "c"):
+                assert [n for k, n in ran if k == key] == [0, 0, 0, 1, 2, 3, 3, 3, 4, 5, 6, 6, 6, 7]
+            fleet.verify()
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("ordering", ["key", "none"])
+def test_without_order_tasks_of_one_key_run_at_once(ordering) -> None:
+    at_once = most = 0
+
+    @agent(ordering=ordering, concurrency=5)
+    async def busy(ctx: Context, number: int) -> int:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(1)
+        at_once -= 1
+        return number
+
+    fleet = Simulation(busy)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            for handle in [await client.submit(busy, n, key="k") for n in range(12)]:
+                await handle.result()
+            assert most == (1 if ordering == "key" else 5)
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_a_retry_wait_frees_the_slot() -> None:
+    @agent(concurrency=1, retry=Retry(attempts=2, delay=1))
+    async def single(ctx: Context, text: str) -> str:
+        if text == "bad" and ctx.attempt == 1:
+            raise RetryAfter(50)
+        return text
+
+    fleet = Simulation(single)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            bad = await client.submit(single, "bad")
+            await asyncio.sleep(0.5)
+            assert await client.ask(single, "good", timeout=5) == "good"
+            assert await bad.result(100) == "bad"
+
+    simulate(scenario)
+
+
+def test_the_context_is_found_from_inside_and_the_input_is_what_was_sent() -> None:
+    @agent
+    async def inner(ctx: Context, value: dict[str, list[int]]) -> str:
+        async def framework() -> str:
+            return Context.current().task.task_id
+
+        assert Context.current() is ctx
+        assert await asyncio.create_task(framework()) == ctx.task.task_id
+        return json.dumps(value)
+
+    fleet = Simulation(inner)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            assert await client.ask(inner, {"a": [1]}) == '{"a": [1]}'
+
+    simulate(scenario)
