@@ -221,6 +221,10 @@ class GroupInfo:
 class Admin(Protocol):
     """Asks about and changes topics, groups and offsets. Any thread may call it."""
 
+    def brokers(self) -> dict[int, str]:
+        """The brokers of the cluster by number, each as ``host:port``, from fresh metadata."""
+        ...
+
     def topics(self, names: Iterable[str] | None = None) -> dict[str, TopicInfo]:
         """The topics that exist, from fresh metadata; a missing name is missing in the result."""
         ...

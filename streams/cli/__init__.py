@@ -15,6 +15,7 @@ from streams.errors import BrokerUnreachable, LogError, StreamsError, UsageError
 NOUNS: dict[str, tuple[str, str]] = {
     "init": ("streams.cli.init:init", "A new project: an agent, and a test that passes."),
     "dev": ("streams.cli.dev:dev", "Kafka, a worker that follows your files, and its results."),
+    "doctor": ("streams.cli.doctor:doctor", "What keeps agents from working here."),
     "demo": ("streams.cli.demo:demo", "See it work: real documents, a crash, the proof."),
     "kafka": ("streams.cli.kafka:kafka", "A real Kafka on this machine, without Docker."),
     "topic": ("streams.cli.topic:topic", "Make, list and read topics."),

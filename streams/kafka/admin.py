@@ -46,6 +46,14 @@ class KafkaAdmin:
         # The client types its futures without their results.
         self._client: Any = config.make(AdminClient, settings)
 
+    def brokers(self) -> dict[int, str]:
+        """The brokers of the cluster by number, each as ``host:port``, from fresh metadata."""
+        try:
+            found = self._client.list_topics(timeout=REQUEST_TIMEOUT_S).brokers
+        except KafkaException as exception:
+            raise raised(exception) from exception
+        return {number: f"{broker.host}:{broker.port}" for number, broker in found.items()}
+
     def topics(
         self, names: Iterable[str] | None = None, *, timeout_s: float = REQUEST_TIMEOUT_S
     ) -> dict[str, TopicInfo]:
@@ -208,7 +216,15 @@ class KafkaAdmin:
             time.sleep(RETRY_S)
 
 
-_NO_LEADER = frozenset({"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"})
+_NO_LEADER = frozenset(
+    {
+        "NOT_LEADER_FOR_PARTITION",
+        "LEADER_NOT_AVAILABLE",
+        # A broker that has just started again, and does not know its own partitions yet.
+        "UNKNOWN_LEADER_EPOCH",
+        "FENCED_LEADER_EPOCH",
+    }
+)
 
 
 def _result(future: Future[Any], *, topic: str | None = None, partition: int | None = None) -> Any:

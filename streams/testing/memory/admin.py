@@ -15,6 +15,11 @@ class MemoryAdmin:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
+    def brokers(self) -> dict[int, str]:
+        """The one broker there is."""
+        with self._broker.faults.around("admin", "brokers"):
+            return {1: "memory:9092"}
+
     def topics(self, names: Iterable[str] | None = None) -> dict[str, TopicInfo]:
         """The topics that exist; a missing name is missing in the result."""
         wanted = None if names is None else set(names)
