@@ -133,9 +133,14 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)]
+    ("number", "code", "moment"),
+    [
+        (signal.SIGINT, 130, "killed with SIGKILL"),
+        (signal.SIGTERM, -15, "Apache Kafka 4"),
+        (signal.SIGKILL, -9, "Apache Kafka 4"),
+        (signal.SIGKILL, -9, "killed with SIGKILL"),
+    ],
 )
-@pytest.mark.parametrize("moment", ["Apache Kafka 4", "killed with SIGKILL"])
 def test_everything_ends_with_the_demo(
     tmp_path: Path, number: signal.Signals, code: int, moment: str
 ) -> None:
