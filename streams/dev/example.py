@@ -7,9 +7,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, cast
 
-DEPTH_MAX = 8
-"""A schema that refers to itself must end somewhere."""
-
 _FORMATS = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -34,9 +31,12 @@ def example_json(input_schema: str) -> str:
     return json.dumps(example(schema, schema), ensure_ascii=False)
 
 
-def example(schema: Any, root: Any, name: str = "", depth: int = 0) -> Any:
-    """A value for ``schema``, whose references lead into ``root``; ``name`` is its field's."""
-    if not isinstance(schema, dict) or depth > DEPTH_MAX:
+def example(schema: Any, root: Any, name: str = "", within: tuple[str, ...] = ()) -> Any:
+    """A value for ``schema``, whose references lead into ``root``; ``name`` is its field's.
+
+    ``within`` are the references followed so far: only by these can a schema hold itself.
+    """
+    if not isinstance(schema, dict):
         return None
     spec = cast("dict[str, Any]", schema)
     for key in ("const", "default"):
@@ -46,25 +46,28 @@ def example(schema: Any, root: Any, name: str = "", depth: int = 0) -> Any:
         if spec.get(key):
             return spec[key][0]
     if "$ref" in spec:
-        return example(_target(str(spec["$ref"]), root), root, name, depth + 1)
+        reference = str(spec["$ref"])
+        if reference in within:
+            return None
+        return example(_target(reference, root), root, name, (*within, reference))
     if "allOf" in spec:
-        return _all_of(spec, root, name, depth)
+        return _all_of(spec, root, name, within)
     for key in ("anyOf", "oneOf"):
         if key in spec:
-            return example(_first(spec[key]), root, name, depth + 1)
-    return _of_type(spec, root, name, depth)
+            return example(_first(spec[key]), root, name, within)
+    return _of_type(spec, root, name, within)
 
 
-def _of_type(spec: Mapping[str, Any], root: Any, name: str, depth: int) -> Any:
+def _of_type(spec: Mapping[str, Any], root: Any, name: str, within: tuple[str, ...]) -> Any:
     kind = spec.get("type")
     if isinstance(kind, list):
         kind = next((each for each in cast("list[str]", kind) if each != "null"), "null")
     if kind == "object" or "properties" in spec:
         properties: dict[str, Any] = spec.get("properties", {})
         required: list[str] = spec.get("required", [])
-        return {field: example(properties.get(field), root, field, depth + 1) for field in required}
+        return {field: example(properties.get(field), root, field, within) for field in required}
     if kind == "array":
-        return _array(spec, root, name, depth)
+        return _array(spec, root, name, within)
     if kind in ("integer", "number"):
         return _number(spec, whole=kind == "integer")
     if kind == "string":
@@ -72,13 +75,14 @@ def _of_type(spec: Mapping[str, Any], root: Any, name: str, depth: int) -> Any:
     return True if kind == "boolean" else None
 
 
-def _array(spec: Mapping[str, Any], root: Any, name: str, depth: int) -> list[Any]:
-    first = [example(item, root, name, depth + 1) for item in spec.get("prefixItems", [])]
+def _array(spec: Mapping[str, Any], root: Any, name: str, within: tuple[str, ...]) -> list[Any]:
+    first = [example(item, root, name, within) for item in spec.get("prefixItems", [])]
     wanted = max(int(spec.get("minItems", 1)), len(first))
-    if "items" not in spec or spec["items"] is False:
+    items: Any = spec.get("items") or {}
+    if not items or items.get("$ref") in within:
         return first
-    item = example(spec["items"], root, name.removesuffix("s"), depth + 1)
-    more = wanted - len(first) if depth < DEPTH_MAX else 0
+    item = example(items, root, name.removesuffix("s"), within)
+    more = wanted - len(first)
     return first + [item] * min(more, int(spec.get("maxItems", more)))
 
 
@@ -104,8 +108,8 @@ def _text(spec: Mapping[str, Any], name: str) -> str:
     return text[: int(spec["maxLength"])] if "maxLength" in spec else text
 
 
-def _all_of(spec: Mapping[str, Any], root: Any, name: str, depth: int) -> Any:
-    parts = [example(part, root, name, depth + 1) for part in spec["allOf"]]
+def _all_of(spec: Mapping[str, Any], root: Any, name: str, within: tuple[str, ...]) -> Any:
+    parts = [example(part, root, name, within) for part in spec["allOf"]]
     merged: dict[str, Any] = {}
     for part in parts:
         if not isinstance(part, dict):
