@@ -153,10 +153,16 @@ def worker(
                 environment={"STREAMS_BOOTSTRAP": cluster.inside},
                 volumes=[f"{AGENTS}:/app/agents:ro"],
             )
-            started.callback(container.remove, force=True)
+            started.callback(end, container)
             return container
 
         yield start
+
+
+def end(container: Container) -> None:
+    """Print what the container said, which pytest shows when the test fails; then remove it."""
+    print(f"--- {' '.join(container.attrs['Args'])}\n{container.logs().decode()}")
+    container.remove(force=True)
 
 
 def free_ports(count: int) -> list[int]:
