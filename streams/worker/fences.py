@@ -27,7 +27,8 @@ class Fences:
 
     def slot_in_use(self) -> SlotInUse:
         """The error that ends this process; supervisors do not restart it (exit code 5)."""
+        slot = self._transactional_id.removeprefix(f"{self._group}.")
         return SlotInUse(
-            f"another process uses slot '{self._transactional_id}' of group '{self._group}'",
+            f"another process uses slot '{slot}' of group '{self._group}'",
             hint="give each worker its own --slot, or stop the other one",
         )
