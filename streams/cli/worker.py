@@ -79,10 +79,13 @@ def run(
 
     async def work() -> None:
         made = Worker(agents, slot=slot, settings=where, drain_s=drain_s)
+        names = ", ".join(agent.name for agent in agents)
+        say(f"worker {made.slot} runs {names} on Kafka at {where.bootstrap}; Ctrl-C ends it")
         with ExitStack() as ending:
             if metrics is not None:
                 ending.callback(serve_metrics(metrics, lambda: made.heartbeat))
             await made.run()
+        say(f"worker {made.slot} has ended")
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work())
