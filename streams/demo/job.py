@@ -134,8 +134,8 @@ class Job:
             return  # it had ended all of it before the signal came: try again
         self._crash = Crash(victim.slot, victim.pid, answered, left, killed_at)
         self._screen.bad(
-            f"{victim.slot} (pid {victim.pid}) killed with SIGKILL after {answered:,} "
-            f"results, {left.unfinished:,} unfinished tasks in its hands"
+            f"{victim.slot} (pid {victim.pid}) killed with SIGKILL at {answered:,} results, "
+            f"holding {left.unfinished:,} unfinished tasks"
         )
 
     def _see_recovery(self, crash: Crash) -> None:

@@ -92,12 +92,14 @@ def run(documents: Mapping[str, str], screen: Screen) -> Outcome:
         screen.begin("Apache Kafka starts")
         cluster.start()
         screen.good(f"Apache Kafka {KAFKA_VERSION} at {cluster.bootstrap}")
+        screen.begin("topics are made")
         settings = Settings(cluster.bootstrap)
         log, topics = KafkaLog(settings.bootstrap), Topics()
         agents = _provision(log, topics, file)
         for worker in workers:
             worker.connect(settings.bootstrap)
-        screen.good(f"{len(workers)} worker processes serve {' and '.join(a.name for a in agents)}")
+        started = ", ".join(f"{worker.slot} (pid {worker.pid})" for worker in workers)
+        screen.good(f"{len(workers)} worker processes join: {started}")
         watch = Watch(log, topics, [agent.name for agent in agents])
         stack.callback(watch.close)
 

@@ -87,8 +87,8 @@ def test_the_demo_proves_that_a_crash_loses_and_repeats_nothing(tmp_path: Path) 
         assert len(running.children) >= 6, "two workers, a broker and its watchdog, seen twice"
         code, report = running.end()
     assert code == 0, "".join(running.said) + report
-    results = number(r"after ([\d,]+) results", killed)
-    assert number(r"([\d,]+) unfinished tasks in its hands", killed) > 0
+    results = number(r"at ([\d,]+) results", killed)
+    assert number(r"holding ([\d,]+) unfinished tasks", killed) > 0
     assert number(r"pid (\d+)", killed) != number(r"pid (\d+)", back)
 
     answered = number(r"submitted = answered\s+[\d,]+ = ([\d,]+)", report)
