@@ -104,19 +104,21 @@ async def _serve(options: Options, place: Place, slot: str, screen: Screen) -> i
     supervisor = Supervisor(spec, screen, Watch(options.paths).look, follow)
     reading = runner.spawn("dev-tail", tail.run())
     try:
-        return await _until_interrupted(supervisor, place, screen)
+        return await _until_interrupted(supervisor, place, screen, options.directory)
     finally:
         tail.stop()
         await runner.call(lambda: reading.join(2.0))
 
 
-async def _until_interrupted(supervisor: Supervisor, place: Place, screen: Screen) -> int:
+async def _until_interrupted(
+    supervisor: Supervisor, place: Place, screen: Screen, directory: Path
+) -> int:
     loop = asyncio.get_running_loop()
     interrupted = asyncio.Event()
 
     def interrupt() -> None:
         if interrupted.is_set():
-            _end_now(supervisor, place)
+            _end_now(supervisor, place, directory)
         interrupted.set()
         screen.say("")
         screen.event("ending; Ctrl-C again ends at once")
@@ -139,11 +141,11 @@ async def _until_interrupted(supervisor: Supervisor, place: Place, screen: Scree
     return 0
 
 
-def _end_now(supervisor: Supervisor, place: Place) -> None:
+def _end_now(supervisor: Supervisor, place: Place, directory: Path) -> None:
     """End without waiting: the watchdog kills the brokers when this process is gone."""
     supervisor.kill()
     if place.own:
-        state.remove(Path.cwd())
+        state.remove(directory)
     os._exit(_INTERRUPTED)
 
 

@@ -106,10 +106,10 @@ class Screen:
         if trouble is not None:
             self._trouble(trouble)
         if again_in_s is None:
-            next_ = "the next change of a file starts it again"
+            self.event("no worker is running; the next change of a file starts one")
         else:
-            next_ = f"it starts again in {again_in_s:g} s"
-        self.event(f"{_bad('the worker ended')} ({end_text(code)}); {next_}")
+            what = f"{_bad('the worker ended')} ({end_text(code)})"
+            self.event(f"{what}; it starts again in {again_in_s:g} s")
 
     def cut_short(self) -> None:
         self.event("running tasks did not end in time; they run again with the next worker")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,17 +36,18 @@ async def greet(ctx: Context, name: str) -> str:
 class Dev:
     """A ``streams dev`` that runs in a directory; all that it prints is in ``said``."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, **env: str) -> None:
         self.directory = directory
+        self._env = _environment() | env
         self._file = directory / "dev.out"
         with self._file.open("wb") as out:
             self.process = subprocess.Popen(
-                [*STREAMS, "dev", "--port", str(free_ports(1)[0]), *options],
+                [*STREAMS, "dev", *options],
                 cwd=directory,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=self._env,
                 start_new_session=True,
             )
 
@@ -72,7 +74,7 @@ class Dev:
             cwd=self.directory,
             capture_output=True,
             text=True,
-            env=_environment(),
+            env=self._env,
             timeout=90,
         )
         assert run.stdout, run.stderr
@@ -92,8 +94,8 @@ def start(directory: Path) -> Iterator[Callable[..., Dev]]:
     """Starts ``streams dev``; what is left of it at the end is killed."""
     started: list[Dev] = []
 
-    def begin(*options: str) -> Dev:
-        started.append(Dev(directory, *options))
+    def begin(*options: str, **env: str) -> Dev:
+        started.append(Dev(directory, *options, **env))
         return started[-1]
 
     yield begin
@@ -106,6 +108,10 @@ def start(directory: Path) -> Iterator[Callable[..., Dev]]:
 
 def _environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("STREAMS_")} | {"NO_COLOR": "1"}
+
+
+def free_port() -> str:
+    return str(free_ports(1)[0])
 
 
 def until(
@@ -129,7 +135,7 @@ def _lives(process: psutil.Process) -> bool:
 
 def test_five_minutes_with_dev(directory: Path, start: Callable[..., Dev]) -> None:
     file = directory / "agents" / "greet.py"
-    dev = start()
+    dev = start("--port", free_port())
     dev.until_said("""streams task submit greet '"hello"' --wait""")
     dev.until_said("Ctrl-C ends all")
 
@@ -178,7 +184,7 @@ def test_five_minutes_with_dev(directory: Path, start: Callable[..., Dev]) -> No
 
 
 def test_a_killed_dev_leaves_no_process(start: Callable[..., Dev]) -> None:
-    dev = start()
+    dev = start("--port", free_port())
     dev.until_said("Ctrl-C ends all")
     family = dev.family()
     assert len(family) >= 4, [p.cmdline() for p in family]
@@ -189,7 +195,7 @@ def test_a_killed_dev_leaves_no_process(start: Callable[..., Dev]) -> None:
 def test_a_second_interrupt_ends_at_once(directory: Path, start: Callable[..., Dev]) -> None:
     slow = AGENT.replace("return f", "import asyncio; await asyncio.sleep(600); return f")
     (directory / "agents" / "greet.py").write_text(slow)
-    dev = start()
+    dev = start("--port", free_port())
     dev.until_said("Ctrl-C ends all")
     family = dev.family()
     # Stopped, the worker cannot end: only the second interrupt does not wait for it.
@@ -204,13 +210,13 @@ def test_a_second_interrupt_ends_at_once(directory: Path, start: Callable[..., D
 def test_dev_joins_a_kafka_that_is_up_and_leaves_it(
     directory: Path, start: Callable[..., Dev]
 ) -> None:
-    up = [*STREAMS, "kafka", "up", "--port", str(free_ports(1)[0])]
+    up = [*STREAMS, "kafka", "up", "--port", free_port()]
     subprocess.run(up, cwd=directory, env=_environment(), check=True, timeout=90)
     running = state.find_running(directory)
     assert running is not None
     try:
         # Asking for another port than the one in use is a conflict, and is said.
-        other = start()
+        other = start("--port", free_port())
         assert other.process.wait(30) == 5
         assert "a Kafka runs here already" in other.said
 
@@ -233,3 +239,33 @@ def test_dev_without_agents_says_how_to_make_one(
     assert "error[E0130]: nowhere does not exist" in dev.said
     assert "streams init NAME" in dev.said
     assert not (directory / ".streams").exists()
+
+
+def test_a_broker_that_is_configured_is_used_and_none_is_started(
+    directory: Path, start: Callable[..., Dev], kafka: str
+) -> None:
+    env = {"STREAMS_BOOTSTRAP": kafka, "STREAMS_PREFIX": f"dev{uuid.uuid4().hex[:8]}"}
+    other = start("--fresh", **env)
+    assert other.process.wait(30) == 2
+    assert f"{kafka} is named by STREAMS_BOOTSTRAP" in other.said
+
+    dev = start(**env)
+    dev.until_said(f"{kafka} (from STREAMS_BOOTSTRAP)")
+    dev.until_said("Ctrl-C ends all")
+    assert dev.submit("greet", "Ada") == "hello Ada"
+    assert len(dev.family()) == 2  # itself and its worker
+    dev.process.send_signal(signal.SIGINT)
+    assert dev.process.wait(30) == 0
+    assert not (directory / ".streams" / "kafka").exists()
+
+
+def test_dev_ends_when_its_kafka_does(start: Callable[..., Dev]) -> None:
+    dev = start("--port", free_port())
+    dev.until_said("Ctrl-C ends all")
+    family = dev.family()
+    (broker,) = [p for p in family if p.name() == "java"]
+    broker.kill()
+    assert dev.process.wait(30) == 1
+    assert "error[E0810]: the Kafka at" in dev.said
+    assert "broker.log" in dev.said
+    until(lambda: gone(family), "no process is left")

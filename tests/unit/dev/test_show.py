@@ -131,5 +131,5 @@ def test_a_worker_that_only_a_change_can_help_says_so() -> None:
     shown.died(5, Trouble("E0501", "slot in use", "", 5), None)
     shown.died(-11, None, 2.0)
     assert "error[E0501]: slot in use" in err.getvalue()
-    assert "the next change of a file starts it again" in err.getvalue()
+    assert "the next change of a file starts one" in err.getvalue()
     assert "killed by SIGSEGV); it starts again in 2 s" in err.getvalue()
