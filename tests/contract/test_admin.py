@@ -26,6 +26,13 @@ def test_topics_are_listed_with_their_partitions(log: Log, topic_factory) -> Non
     assert topic in log.admin().topics()
 
 
+def test_the_brokers_are_listed_with_their_addresses(log: Log) -> None:
+    (address,) = log.admin().brokers().values()
+    host, _, port = address.rpartition(":")
+    assert host
+    assert port.isdigit()
+
+
 def test_a_topic_keeps_its_configuration(log: Log, topic_factory) -> None:
     topic = topic_factory(1, max_message_bytes="2000")
     config = log.admin().topic_config(topic)
