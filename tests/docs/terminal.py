@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 COLUMNS = 100
+LINES = 50
 END_S = 20.0
 _LOOP = """while IFS= read -r -d '' command; do
   eval "$command" <&4; printf '\\n\\036%s\\n' $?
@@ -26,7 +27,7 @@ _CONTROL = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[()][A-B])")
 
 
 class Terminal:
-    """One shell on a terminal of 100 columns; a context manager that leaves no process behind."""
+    """One shell on a terminal; a context manager that leaves no process behind."""
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self._folder = folder
@@ -34,7 +35,7 @@ class Terminal:
 
     def __enter__(self) -> Self:
         self._screen, inside = pty.openpty()
-        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         # Commands come through a pipe of their own: a program that reads the terminal must not
         # find the next one there.
         self._shell = subprocess.Popen(

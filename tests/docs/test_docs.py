@@ -11,8 +11,11 @@ from types import ModuleType
 
 import pytest
 
+from streams.broker import project
+from streams.testing import Kafka
+
 from .pages import FENCES, ROOT, Block, blocks
-from .terminal import Terminal, fits
+from .terminal import COLUMNS, LINES, Terminal, fits
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND_S = 90.0
@@ -24,6 +27,10 @@ def name_of(page: Path) -> str:
 
 def needs_kafka(page: Path) -> bool:
     return any(block.kind == "console" for block in blocks(page))
+
+
+def starts_kafka(page: Path) -> bool:
+    return any("streams kafka up" in b.text for b in blocks(page) if b.kind == "console")
 
 
 ALONE = [page for page in PAGES if not needs_kafka(page)]
@@ -93,24 +100,37 @@ def test_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     read(page, tmp_path)
 
 
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[None]:
+    """A Kafka that a page starts is ended, also if the page fails half-way."""
+    yield
+    project.down(tmp_path)
+
+
 @pytest.mark.integration
-@pytest.mark.usefixtures("module_names")
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("module_names", "own_kafka")
 @pytest.mark.parametrize("page", WITH_KAFKA, ids=name_of)
 def test_a_page_runs_with_kafka(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streams_kafka: object
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
-    bootstrap: str = getattr(streams_kafka, "bootstrap")  # noqa: B009
     prefix = f"docs-{uuid.uuid4().hex[:8]}"
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STREAMS_BOOTSTRAP", bootstrap)
-    monkeypatch.setenv("STREAMS_PREFIX", prefix)
-    for name in ("PYTEST_ADDOPTS", "CI"):
+    for name in ("STREAMS_BOOTSTRAP", "STREAMS_PREFIX", "PYTEST_ADDOPTS", "CI"):
         monkeypatch.delenv(name, raising=False)
-    commands = Path(sys.executable).parent
+    if not starts_kafka(page):
+        kafka: Kafka = request.getfixturevalue("streams_kafka")
+        monkeypatch.setenv("STREAMS_BOOTSTRAP", kafka.bootstrap)
+        monkeypatch.setenv("STREAMS_PREFIX", prefix)
     env = os.environ | {
-        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "TERM": "dumb",
         "NO_COLOR": "1",
+        "COLUMNS": str(COLUMNS),
+        "LINES": str(LINES),
     }
     with Terminal(tmp_path, env) as terminal:
         read(page, tmp_path, terminal, prefix)
