@@ -49,6 +49,8 @@ class Work:
     attempt: int
     alone: bool = False
     started_at: int = 0
+    finished_at: int = 0
+    """When its handler was done: an outcome that replaces a refused one tells the same."""
     waited_s: float = 0.0
     due: float = float("inf")
     """When the running attempt is cut off, on the monotonic clock."""
@@ -151,7 +153,7 @@ class Outcomes:
         error: ErrorReport | None = None,
     ) -> Result[bytes]:
         task = work.task
-        now = self._clock.now_micros()
+        work.finished_at = now = work.finished_at or self._clock.now_micros()
         return Result(
             task.task_id,
             task.run_id,

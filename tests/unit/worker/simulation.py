@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from streams.agent import Agent
 from streams.avro import decode
 from streams.catalog import read_all
+from streams.client import Client
 from streams.errors import LogError
 from streams.records import Cost, DeadLetter, Result, Task
 from streams.testing import Fleet
@@ -28,6 +29,11 @@ def simulate(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 class Simulation(Fleet):
     """A Fleet with what tests need: records as they are in the log, and violence."""
+
+    async def _start(self) -> Client:
+        client = await super()._start()
+        self._around = self.hosts[0]._around
+        return client
 
     def read(self, topic: str) -> list[Any]:
         """All committed records of a topic, partition by partition."""
@@ -93,9 +99,7 @@ class Simulation(Fleet):
 
     async def join(self, slot: str, *, static: bool = False) -> Host:
         """One more worker."""
-        around = replace(
-            self.hosts[0]._around, runner=LoopRunner(self._time), slot=slot, static=static
-        )
+        around = replace(self._around, runner=LoopRunner(self._time), slot=slot, static=static)
         host = Host(self._agents, around, replaced=self._replace)
         await host.start()
         self._stack.push_async_callback(host.stop)
@@ -144,5 +148,5 @@ class Fails:
 async def until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
     """Let virtual time pass until the condition holds."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)

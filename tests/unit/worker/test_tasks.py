@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +34,7 @@ def test_a_failing_task_is_tried_again_with_growing_delays() -> None:
         async with fleet as client:
             assert await client.ask(flaky, "a") == "A"
             assert [attempt for attempt, _ in seen] == [1, 2, 3, 4]
-            waits = [b - a for (_, a), (_, b) in zip(seen, seen[1:], strict=False)]
+            waits = [b - a for (_, a), (_, b) in itertools.pairwise(seen)]
             assert all(0 <= wait <= 2 * 2**n for n, wait in enumerate(waits))
             assert max(waits) > 0.5
             (result,) = fleet.results(flaky)
@@ -158,7 +159,7 @@ def test_retry_after_waits_as_long_as_it_says() -> None:
     async def scenario() -> None:
         async with fleet as client:
             await client.ask(limited, "x")
-            assert [b - a for a, b in zip(starts, starts[1:], strict=False)] == pytest.approx(
+            assert [b - a for a, b in itertools.pairwise(starts)] == pytest.approx(
                 [25, 25], abs=0.01
             )
 

@@ -1,0 +1,344 @@
+"""Partitions change hands: workers die, freeze, join and leave; each task is answered once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+
+import pytest
+
+from streams import Context, Retry, agent
+from streams.core.offsets import INCOMPLETE_MAX, CompletionMap, decode
+from streams.errors import LogError
+from streams.ports import Committed
+from streams.testing.memory import Call
+
+from .simulation import Fails, Simulation, simulate, until
+
+TASKS = 120
+
+
+def make(fleet_args: dict | None = None):
+    """An agent of mixed speed, what it started, and its fleet."""
+    starts: Counter[int] = Counter()
+
+    @agent(concurrency=20, retry=Retry(attempts=5, delay=0.2))
+    async def work(ctx: Context, number: int) -> int:
+        starts[number] += 1
+        ctx.charge("unit", amount_micros=1)
+        await asyncio.sleep(1.5 if number % 11 == 0 else 0.1)
+        if number % 13 == 0 and ctx.attempt == 1:
+            raise ValueError
+        return number
+
+    return work, starts, Simulation(work, **(fleet_args or {}))
+
+
+async def submitted(fleet: Simulation, client, work, count: int = TASKS):
+    return [await client.submit(work, n, key=f"key-{n % 17}") for n in range(count)]
+
+
+async def answered(fleet: Simulation, work, handles) -> None:
+    records = [await handle.record(200) for handle in handles]
+    assert [r.output for r in records] == list(range(len(handles)))
+    assert len(fleet.results(work)) == len(handles)
+    fleet.verify()
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.3, 0.31, 0.32, 0.33, 0.7, 1.5])
+def test_two_workers_share_and_one_is_killed(after_s: float) -> None:
+    work, starts, fleet = make({"workers": 2})
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await until(lambda: all(len(fleet.owned(h)) == 2 for h in fleet.hosts))
+            handles = await submitted(fleet, client, work)
+            await asyncio.sleep(after_s)
+            fleet.kill(fleet.hosts[0])
+            await answered(fleet, work, handles)
+            assert fleet.owned(fleet.hosts[1]) == [0, 1, 2, 3]
+            assert max(starts.values()) <= 4
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("phase", ["begin", "produce", "send_offsets", "commit"])
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_worker_dies_in_the_middle_of_a_transaction(phase: str, applied: bool) -> None:
+    work, _, fleet = make({"workers": 2})
+    calls = 0
+
+    def die(call: Call) -> None:
+        nonlocal calls
+        if (call.client, call.method, call.applied) == ("pool.work.slot-0", phase, applied):
+            calls += 1
+            if calls == 9:
+                fleet.kill(fleet.hosts[0])
+                raise LogError("_DESTROY", fatal=True)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await until(lambda: all(len(fleet.owned(h)) == 2 for h in fleet.hosts))
+            fleet.log.faults.append(die)
+            handles = await submitted(fleet, client, work)
+            await answered(fleet, work, handles)
+            assert calls >= 9
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("seconds", [3.0, 5.0, 8.0, 20.0])
+def test_a_worker_is_stopped_and_goes_on(seconds: float) -> None:
+    work, _, fleet = make({"workers": 2})
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await until(lambda: all(len(fleet.owned(h)) == 2 for h in fleet.hosts))
+            handles = await submitted(fleet, client, work)
+            await asyncio.sleep(0.4)
+            stopped = fleet.hosts[0]
+            fleet.freeze(stopped)
+            await asyncio.sleep(seconds)
+            fleet.thaw(stopped)
+            await answered(fleet, work, handles)
+            await until(lambda: all(len(fleet.owned(h)) == 2 for h in fleet.hosts))
+            assert stopped.pools[0].failure is None
+            assert stopped.pools[0].shared.renewed == (1 if seconds > 4.5 else 0)
+
+    simulate(scenario)
+
+
+def test_workers_join_and_leave_in_a_storm() -> None:
+    work, starts, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            handles = await submitted(fleet, client, work, 300)
+            for number in range(6):
+                joined = await fleet.join(f"more-{number}")
+                await asyncio.sleep(0.7)
+                await (joined if number % 2 else fleet.hosts[0]).stop()
+                if not number % 2:
+                    fleet.hosts.pop(0)
+                await asyncio.sleep(0.2)
+            await answered(fleet, work, handles)
+            assert sum(starts.values()) < 2 * 300
+
+    simulate(scenario)
+
+
+def test_a_slot_that_comes_back_goes_on_and_its_rival_stops() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await fleet.hosts[0].stop()
+            first = await fleet.join("steady", static=True)
+            handles = await submitted(fleet, client, work)
+            await asyncio.sleep(0.5)
+            fleet.kill(first)
+            again = await fleet.join("steady", static=True)
+            await answered(fleet, work, handles)
+            assert again.pools[0].failure is None
+
+    simulate(scenario)
+
+
+def test_what_is_released_is_no_death() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            for number in range(5):
+                handles = await submitted(fleet, client, work, 30)
+                await asyncio.sleep(0.1)
+                host = fleet.hosts.pop()
+                await host.stop()
+                committed = fleet.log.admin().committed("pool.work", "tasks.work", range(4))
+                for found in committed.values():
+                    assert found is not None
+                    left = decode(found.offset, found.metadata)
+                    assert (left.released, left.deaths) == (True, 0)
+                await fleet.join(f"next-{number}")
+                for handle in handles:
+                    await handle.record(100)
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_a_partition_given_up_right_after_its_tasks_were_started_leaks_nothing() -> None:
+    """A cancelled asyncio task that made no step runs no line of its own."""
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(work, 1)
+            executor = fleet.hosts[0].pools[0].executor
+            seen = 0
+
+            def start(admitted) -> None:
+                nonlocal seen
+                original(admitted)
+                if seen == 0 and executor.running:
+                    seen = len(executor.running)
+                    # As when the consumer loses all before the loop has turned.
+                    fleet.hosts[0].pools[0]._poll.on_lost([0, 1, 2, 3])
+                    executor.ended(list({w.possession for w in executor.running}))
+
+            original, executor.deliver = executor.deliver, start
+            handles = await submitted(fleet, client, work, 8)
+            await until(lambda: seen > 0)
+            await asyncio.sleep(1)
+            assert executor.running == {}
+            assert executor.scheduler.running == 0
+            fleet.kill(fleet.hosts[0])
+            await fleet.join("next")
+            for number, handle in enumerate(handles):
+                assert (await handle.record(60)).output == number
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_a_new_owner_of_a_crowded_partition_fetches_what_is_left() -> None:
+    """More is known to be incomplete than may be open: pausing would keep it away for ever."""
+
+    @agent(concurrency=500, ordering="none")
+    async def quick(ctx: Context, number: int) -> int:
+        await asyncio.sleep(0.05)
+        return number
+
+    fleet = Simulation(quick)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            (host,) = fleet.hosts
+            await until(lambda: len(fleet.owned(host)) == 4)
+            await host.stop()
+            handles = [await client.submit(quick, n, key="one") for n in range(1_600)]
+            (partition,) = {r.partition() for r in fleet.read("tasks.quick")}
+            # As an owner left it that had finished every tenth and died.
+            holes = tuple(o for o in range(1_600) if o % 10 != 9)[: INCOMPLETE_MAX - 100]
+            left = CompletionMap(0, holes[-1] + 1, holes, "pool.quick.gone", 3)
+            fleet.log.admin().set_committed(
+                "pool.quick", "tasks.quick", {partition: Committed(0, left.encode())}
+            )
+            await fleet.join("next")
+            for number, handle in enumerate(handles):
+                if number in set(holes) or number >= left.high:
+                    assert (await handle.record(100)).output == number
+            await asyncio.sleep(1)
+            assert len(fleet.results(quick)) == len(holes) + 1_600 - left.high
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("damage", ["map", "start", "beyond"])
+def test_a_partition_that_cannot_go_on_stops_alone(damage: str) -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            for handle in await submitted(fleet, client, work, 40):
+                await handle.record(100)
+            await fleet.hosts.pop().stop()
+            admin = fleet.log.admin()
+            before = admin.committed("pool.work", "tasks.work", [2])[2]
+            assert before is not None
+            assert before.offset > 0
+            if damage == "map":
+                broken = Committed(before.offset, before.metadata[:-3] + "xyz")
+                admin.set_committed("pool.work", "tasks.work", {2: broken})
+            elif damage == "beyond":
+                admin.set_committed("pool.work", "tasks.work", {2: Committed(999, "")})
+            else:
+                later = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(40)]
+                fleet.log.delete_before("tasks.work", 2, before.offset + 1)
+            host = await fleet.join("next")
+            later = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(40)]
+            await asyncio.sleep(60)
+            assert list(host.pools[0].shared.stopped) == [2]
+            assert host.pools[0].shared.stopped[2].code == ("E0802" if damage == "map" else "E0801")
+            assert "group seek" in host.pools[0].shared.stopped[2].hint
+            assert host.pools[0].failure is None
+            for handle in later:
+                task = next(r for r in fleet.read("tasks.work") if _is(r, handle.task_id))
+                if task.partition() != 2:
+                    await handle.record(1)
+            after = admin.committed("pool.work", "tasks.work", [2])[2]
+            if damage == "start":
+                assert after == before
+            assert not [r for r in fleet.results(work) if r.task_id in _of(fleet, later, 2)]
+
+    simulate(scenario)
+
+
+def _is(record, task_id: str) -> bool:
+    return task_id.encode() in (record.value() or b"")
+
+
+def _of(fleet: Simulation, handles, partition: int) -> set[str]:
+    records = [r for r in fleet.read("tasks.work") if r.partition() == partition]
+    return {h.task_id for h in handles if any(_is(r, h.task_id) for r in records)}
+
+
+def test_restoring_bears_a_log_that_answers_late() -> None:
+    work, _, fleet = make()
+
+    def of(call: Call) -> bool:
+        return call.args[0] == "tasks.work"
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await fleet.hosts.pop().stop()
+            fleet.log.faults.append(Fails("committed", LogError("_TIMED_OUT"), times=4, client=""))
+            fleet.log.faults.append(
+                Fails("bounds", LogError("LEADER_NOT_AVAILABLE"), times=3, client="admin", when=of)
+            )
+            handles = await submitted(fleet, client, work, 20)
+            await fleet.join("next")
+            await answered(fleet, work, handles)
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("fails_first", [False, True])
+def test_a_task_that_kills_its_worker_is_dead_lettered_alone(fails_first: bool) -> None:
+    deaths: list[int] = []
+
+    @agent(concurrency=10, retry=Retry(attempts=3, delay=0.1))
+    async def mixed(ctx: Context, number: int) -> int:
+        await asyncio.sleep(0.2)
+        if number == 50:
+            if fails_first and len(deaths) >= 3 and ctx.attempt % 3:
+                raise ValueError("this time only an error")
+            deaths.append(ctx.attempt)
+            fleet.kill(fleet.hosts[-1])
+            await asyncio.sleep(math.inf)
+        return number
+
+    fleet = Simulation(mixed)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            handles = [await client.submit(mixed, n, key=f"key-{n % 17}") for n in range(101)]
+            for number in range(12):
+                seen = len(deaths)
+                try:
+                    await until(lambda seen=seen: len(deaths) > seen, 40)
+                except TimeoutError:
+                    break
+                await fleet.join(f"life-{number}")
+            records = [await handle.record(10) for handle in handles]
+            for number, record in enumerate(records):
+                assert record.status == ("failed" if number == 50 else "succeeded"), number
+            assert len(deaths) <= 7, "it killed again and again"
+            assert records[50].reason == "killed_worker"
+            (letter,) = fleet.dead(mixed)
+            assert (letter.task_id, letter.reason) == (records[50].task_id, "killed_worker")
+            assert letter.attempts == 3
+            fleet.verify()
+
+    simulate(scenario)
