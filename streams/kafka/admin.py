@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 from confluent_kafka import (
     OFFSET_INVALID,
+    Consumer,
     ConsumerGroupTopicPartitions,
     KafkaException,
     TopicPartition,
@@ -31,6 +33,8 @@ REQUEST_TIMEOUT_S = 10.0
 # The client's own time-out comes first and says more.
 _FUTURE_TIMEOUT_S = REQUEST_TIMEOUT_S + 2.0
 VISIBLE_TIMEOUT_S = 10.0
+STABLE_TIMEOUT_S = 1.0
+"""The client waits for the end of a transaction that holds an offset; this is enough to tell."""
 RETRY_S = 0.02
 _COORDINATOR_MOVES = frozenset(
     {"COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"}
@@ -45,6 +49,9 @@ class KafkaAdmin:
     def __init__(self, settings: config.Config) -> None:
         # The client types its futures without their results.
         self._client: Any = config.make(AdminClient, settings)
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._readers: dict[tuple[str, bool], Consumer] = {}
 
     def brokers(self) -> dict[int, str]:
         """The brokers of the cluster by number, each as ``host:port``, from fresh metadata."""
@@ -125,19 +132,45 @@ class KafkaAdmin:
         places = [TopicPartition(topic, p) for p in partitions]
         if not places:
             return {}
-        asked = ConsumerGroupTopicPartitions(group, places)
-
-        def ask() -> dict[str, Future[Any]]:
-            return self._client.list_consumer_group_offsets(
-                [asked], require_stable=stable, request_timeout=REQUEST_TIMEOUT_S
-            )
-
+        # First without waiting for transactions: then the coordinator is there and answers.
+        found = self._committed(group, places, False, REQUEST_TIMEOUT_S)
+        if stable:
+            try:
+                found = self._committed(group, places, True, STABLE_TIMEOUT_S)
+            except LogError as error:
+                if error.kind != "_TIMED_OUT":
+                    raise
+                raise LogError(
+                    "UNSTABLE_OFFSET_COMMIT", "an open transaction holds an offset", retriable=True
+                ) from error
         return {
             place.partition: Committed(place.offset, place.metadata or "")
             if place.offset != OFFSET_INVALID
             else None
-            for place in _places(_of_group(ask, group), topic)
+            for place in found
         }
+
+    def _committed(
+        self, group: str, places: list[TopicPartition], stable: bool, timeout_s: float
+    ) -> list[TopicPartition]:
+        """Asked by a consumer that never joins.
+
+        The admin client's own request hangs for good once a coordinator has been restarted,
+        and may then end the process (librdkafka issue 4605).
+        """
+        with self._lock:
+            reader = self._readers.get((group, stable))
+            if reader is None:
+                settings = config.offsets_reader(self._settings, group, stable)
+                reader = self._readers[group, stable] = config.make(Consumer, settings)
+        try:
+            found = reader.committed(places, timeout=timeout_s)
+        except KafkaException as exception:
+            raise raised(exception) from exception
+        for place in found:
+            if place.error is not None:
+                raise log_error(place.error, place.topic, place.partition)
+        return found
 
     def set_committed(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
         """Overwrite a group's offsets; LogError if the group has members."""
@@ -197,14 +230,23 @@ class KafkaAdmin:
         found: dict[int, int] = {}
         left = list(partitions)
         while left:
+            stale: LogError | None = None
             for p, future in self._ask_offsets(topic, left, spec).items():
                 try:
                     found[p] = _result(future, topic=topic, partition=p).offset
                 except LogError as error:
-                    if error.kind not in _NO_LEADER or time.monotonic() > end:
+                    if error.kind not in _STALE or time.monotonic() > end:
                         raise
+                    stale = error
             left = [p for p in left if p not in found]
-            if left:
+            if stale is not None:
+                # The client keeps what it knew of leaders before a broker went, for minutes;
+                # only asking for metadata renews it.
+                info = self.topics([topic]).get(topic)
+                if stale.kind == "UNKNOWN_TOPIC_OR_PART" and (
+                    info is None or max(left) >= info.partitions
+                ):
+                    raise stale
                 time.sleep(RETRY_S)
         return found
 
@@ -216,13 +258,13 @@ class KafkaAdmin:
             time.sleep(RETRY_S)
 
 
-_NO_LEADER = frozenset(
+_STALE = frozenset(
     {
         "NOT_LEADER_FOR_PARTITION",
         "LEADER_NOT_AVAILABLE",
-        # A broker that has just started again, and does not know its own partitions yet.
-        "UNKNOWN_LEADER_EPOCH",
         "FENCED_LEADER_EPOCH",
+        "UNKNOWN_LEADER_EPOCH",
+        "UNKNOWN_TOPIC_OR_PART",
     }
 )
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaException
 
 from streams.errors import SettingsInvalid
-from streams.kafka.errors import LOGGER, log_event
+from streams.kafka.errors import CLIENT_LOGGER, log_event, log_member_event
 
 Properties = Mapping[str, str]
 Config = dict[str, Any]
@@ -72,11 +72,22 @@ def group_consumer(
         "group.protocol": "classic",
         "partition.assignment.strategy": "cooperative-sticky",
         "enable.partition.eof": False,
+        "error_cb": log_member_event,
         **_READ_COMMITTED,
     }
     if slot is not None:
         fixed["group.instance.id"] = slot
     return _merge(bootstrap, properties, _CONSUMER | _GROUP, fixed)
+
+
+def offsets_reader(settings: Config, group: str, stable: bool) -> Config:
+    """A consumer that only asks what its group has committed, with an admin's settings."""
+    return {
+        **settings,
+        **_READ_COMMITTED,
+        "group.id": group,
+        "isolation.level": "read_committed" if stable else "read_uncommitted",
+    }
 
 
 def reader(bootstrap: str, properties: Properties) -> Config:
@@ -106,7 +117,7 @@ def transactional_producer(bootstrap: str, properties: Properties, name: str) ->
 def make(kind: Callable[..., Client], config: Config) -> Client:
     """A client of this configuration; SettingsInvalid names the property that is wrong."""
     try:
-        return kind(config, logger=LOGGER)
+        return kind(config, logger=CLIENT_LOGGER)
     except KafkaException as exception:
         error = exception.args[0]
         raise SettingsInvalid(
@@ -120,7 +131,7 @@ def _merge(bootstrap: str, properties: Properties, default: Config, fixed: Confi
         **_COMMON,
         **default,
         **properties,
+        "error_cb": log_event,
         **fixed,
         "bootstrap.servers": bootstrap,
-        "error_cb": log_event,
     }

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.errors import LogError
 
 LOGGER = logging.getLogger("streams.kafka")
-# Without a handler of its own, Python prints the client's warnings on the user's stderr.
+# Without a handler of its own, Python prints warnings on the user's stderr.
 LOGGER.addHandler(logging.NullHandler())
+CLIENT_LOGGER = logging.getLogger("streams.kafka.client")
+"""The client's own lines. They are off: it calls expected events (a rebalance, a broker that
+starts) errors, and whatever matters comes as an error of a call or to ``log_event``."""
+if CLIENT_LOGGER.level == logging.NOTSET:
+    CLIENT_LOGGER.setLevel(logging.CRITICAL + 1)
+
+REPEAT_S = 30.0
+_said_at: dict[str, float] = {}
+_CONNECTIONS = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT"})
 
 # The client marks these as fatal only through a call the Python binding does not have.
 _ALWAYS_FATAL = frozenset({"_FATAL", "_FENCED"})
@@ -40,5 +50,28 @@ def raised(
 
 
 def log_event(error: KafkaError) -> None:
-    """Take an error that belongs to no call (a lost connection); the client goes on by itself."""
-    LOGGER.warning("%s: %s", error.name(), error.str())
+    """Take an error that belongs to no call; the client goes on by itself.
+
+    Each client reports each of its attempts: every kind is logged once in ``REPEAT_S``.
+    Lost connections are news only to who is never idle: brokers close those that are.
+    """
+    kind = error.name()
+    if _is_new(kind):
+        level = logging.INFO if kind in _CONNECTIONS else logging.WARNING
+        LOGGER.log(level, "%s: %s", kind, error.str())
+
+
+def log_member_event(error: KafkaError) -> None:
+    """As ``log_event`` for a member of a group, which is never idle."""
+    if error.name() != "_ALL_BROKERS_DOWN":
+        log_event(error)
+    elif _is_new("outage"):
+        LOGGER.warning("no broker answers; the connection is tried again until one does")
+
+
+def _is_new(event: str) -> bool:
+    now = time.monotonic()
+    if now - _said_at.get(event, -REPEAT_S) < REPEAT_S:
+        return False
+    _said_at[event] = now
+    return True
