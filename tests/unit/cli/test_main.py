@@ -9,7 +9,7 @@ import click
 import pytest
 
 from streams import cli
-from streams.errors import Conflict, SettingsInvalid, StreamsError
+from streams.errors import Conflict, LogError, SettingsInvalid, StreamsError
 
 
 def use(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -103,3 +103,30 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
     assert "streams.cli" in modules
     assert not modules & set(heavy)
     assert not [name for name in modules if name.startswith("streams.cli.")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["task", "submit"], "error[E0001]: Missing argument 'AGENT'.\nhint: streams task submit"),
+        (["topik"], "error[E0001]: No such command 'topik'. Did you mean 'topic'?\n"),
+        (["kafka", "up", "--port", "x"], "error[E0001]: Invalid value for '--port'"),
+    ],
+)
+def test_words_that_are_not_understood_are_errors_of_usage(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(said)
+
+
+def test_a_broker_that_goes_away_is_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(monkeypatch, LogError("_TRANSPORT", "connection refused"))
+    assert cli.run(["broken"]) == 3
+    assert capsys.readouterr().err.startswith("error[E0300]: ")
+    use(monkeypatch, LogError("TOPIC_AUTHORIZATION_FAILED"))
+    assert cli.run(["broken"]) == 1

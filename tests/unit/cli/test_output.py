@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from streams.cli.output import emit, output, say
+from streams.cli.output import emit, emit_one, output, say
 
 ROWS = [
     {"name": "a[bold]", "offset": 1, "note": None},
@@ -59,3 +61,38 @@ def test_no_rows_print_nothing(form: str) -> None:
         emit([])
 
     assert CliRunner().invoke(none, ["-o", form]).stdout == ""
+
+
+def one(form: str) -> str:
+    @click.command()
+    @output
+    def thing() -> None:
+        emit_one(
+            {"task_id": "t", "done": True, "at": "2020-01-31T12:00:00.000Z", "input": {"a": 1}}
+        )
+
+    return CliRunner().invoke(thing, ["-o", form]).stdout
+
+
+def test_one_thing_is_an_object_or_a_line_for_each_field() -> None:
+    assert json.loads(one("jsonl")) == json.loads(one("json"))
+    assert one("jsonl").count("\n") == 1
+    lines = [
+        line.split(None, 1) for line in one("table").replace("task id", "task_id").splitlines()
+    ]
+    assert lines[0] == ["task_id", "t"]
+    assert lines[1] == ["done", "true"]
+    assert lines[3] == ["input", '{"a": 1}']
+
+
+def test_a_table_shows_times_briefly_and_under_the_heading_given() -> None:
+    @click.command()
+    @output
+    def times() -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+        emit([{"at": "2020-01-31T12:00:00.000Z"}, {"at": now}], ["at=when"])
+
+    header, old, new = CliRunner().invoke(times, ["-o", "table"]).stdout.splitlines()
+    assert header.strip() == "when"
+    assert re.fullmatch(r"2020-0[12]-\d\d \d\d:\d\d", old.strip())
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", new.strip())
