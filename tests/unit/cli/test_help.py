@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import click
@@ -32,7 +33,7 @@ PLAIN = {"kafka status", "kafka down"}
 
 @pytest.mark.parametrize("words", sorted(ALL.keys() - PLAIN))
 def test_help_shows_a_real_invocation(words: str) -> None:
-    assert f"\nstreams {words}" in (ALL[words].help or "")
+    assert f"\nstreams {words}" in inspect.cleandoc(ALL[words].help or "")
 
 
 @pytest.mark.parametrize("words", sorted(ALL))
