@@ -42,6 +42,8 @@ class Follower:
         self._lock = threading.Lock()
         self._wanted: dict[TopicPartition, int] = {}
         self._assigned: dict[TopicPartition, int] = {}
+        self._again: set[TopicPartition] = set()
+        """To be read once more, also from the offset where reading began before."""
         self._stopping = False
 
     def follows(self, topic: str, partition: int) -> bool:
@@ -59,6 +61,7 @@ class Follower:
         with self._lock:
             for where, offset in offsets.items():
                 self._wanted[where] = min(offset, self._wanted.get(where, offset))
+                self._again.add(where)
 
     def await_result(self, task_id: str) -> Awaited:
         """Register for the result of a task; call it before the task is produced."""
@@ -88,7 +91,10 @@ class Follower:
     def _assign(self) -> None:
         with self._lock:
             wanted = dict(self._wanted)
-        if wanted != self._assigned:
+            again, self._again = self._again & self._assigned.keys(), set()
+        if again:
+            self._reader.assign({w: o for w, o in self._assigned.items() if w not in again})
+        if again or wanted != self._assigned:
             self._reader.assign(wanted)
             self._assigned = wanted
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from streams.testing.fleet import Fleet
     from streams.testing.kafka import Kafka
 
 
@@ -18,3 +19,14 @@ def streams_kafka() -> Iterator[Kafka]:
 
     with Kafka() as kafka:
         yield kafka
+
+
+@pytest.fixture
+def streams_fleet() -> type[Fleet]:
+    """Agents on the real runtime in memory: ``async with streams_fleet(agent) as client``.
+
+    It needs asyncio's own loop, fresh: run the test's coroutine with ``asyncio.run``.
+    """
+    from streams.testing.fleet import Fleet
+
+    return Fleet

