@@ -123,7 +123,8 @@ def fits(shown: str, printed: str) -> bool:
         if line == "...":
             pattern += r"(?:.*\n)*?"
         else:
-            pattern += r"[^\n]*".join(map(re.escape, line.split("..."))) + r"\n"
+            parts = re.split(r" ?\.\.\. ?", line)
+            pattern += r"[^\n]*".join(map(re.escape, parts)) + r"\n"
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in _loose(printed))) is not None
 
 

@@ -164,6 +164,7 @@ def test_a_file_is_followed_by_commands(page: Path) -> None:
         ("first\n...\nlast", "first\nlast", True),
         ("first\n...", "second\nfirst", False),
         ("at ... now", "at 127.0.0.1:9092 now", True),
+        ("at ... now", "at now", True),
         ("ok", "ok\nerror", False),
         ("a+b", "aab", False),
     ],
