@@ -28,11 +28,11 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
 def test_a_fleet_comes_as_a_fixture(streams_fleet) -> None:
     @agent
     async def shout(ctx: Context, text: str) -> str:
-        await asyncio.sleep(3_600)
+        await asyncio.sleep(100)
         return text.upper()
 
     async def scenario() -> None:
         async with streams_fleet(shout, seed=1) as client:
-            assert await client.ask(shout, "hello", timeout=4_000) == "HELLO"
+            assert await client.ask(shout, "hello", timeout=200) == "HELLO"
 
     asyncio.run(scenario())
