@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
@@ -63,6 +64,14 @@ def test_the_file_map_is_whole() -> None:
         and not (file.name == "__init__.py" and len(file.read_text("utf-8").splitlines()) <= 10)
     ]
     assert not missing, f"the file map does not name {missing}"
+
+
+def test_the_layers_are_those_of_the_contract() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    layers = " ".join(project["tool"]["importlinter"]["contracts"][0]["layers"])
+    _, _, section = DESIGN.read_text("utf-8").partition("## Layers")
+    shown = section.partition("```text\n")[2].partition("```")[0]
+    assert re.findall(r"\w+", shown) == re.findall(r"\w+", layers)
 
 
 def test_every_test_that_is_named_exists() -> None:
