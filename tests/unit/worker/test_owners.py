@@ -128,7 +128,7 @@ def test_workers_join_and_leave_in_a_storm() -> None:
     simulate(scenario)
 
 
-def test_a_slot_that_comes_back_goes_on_and_its_rival_stops() -> None:
+def test_a_slot_that_comes_back_goes_on() -> None:
     work, _, fleet = make()
 
     async def scenario() -> None:
