@@ -122,7 +122,7 @@ def cluster(engine: docker.DockerClient, kafka_image: str) -> Iterator[Cluster]:
     ports = free_ports(3)
     project = f"streams-test-{uuid4().hex[:8]}"
     command = [*_compose(), "--project-name", project, "--file", str(_COMPOSE_FILE)]
-    environment = os.environ | {"STREAMS_KAFKA_IMAGE": kafka_image}
+    environment = os.environ | {"STREAMS_COMPOSE_IMAGE": kafka_image}
     environment |= {f"STREAMS_COMPOSE_PORT_{n}": str(port) for n, port in enumerate(ports, 1)}
 
     def compose(*arguments: str) -> None:
