@@ -33,7 +33,10 @@ REQUEST_TIMEOUT_S = 10.0
 # The client's own time-out comes first and says more.
 _FUTURE_TIMEOUT_S = REQUEST_TIMEOUT_S + 2.0
 VISIBLE_TIMEOUT_S = 10.0
+OFFSETS_TIMEOUT_S = 2.0
+"""A broker that died a moment ago is still asked; soon after, its partitions have new leaders."""
 STABLE_TIMEOUT_S = 1.0
+COORDINATOR_TIMEOUT_S = 4.0
 """The client waits for the end of a transaction that holds an offset; this is enough to tell."""
 RETRY_S = 0.02
 _COORDINATOR_MOVES = frozenset(
@@ -133,7 +136,7 @@ class KafkaAdmin:
         if not places:
             return {}
         # First without waiting for transactions: then the coordinator is there and answers.
-        found = self._committed(group, places, False, REQUEST_TIMEOUT_S)
+        found = self._committed(group, places, False, COORDINATOR_TIMEOUT_S)
         if stable:
             try:
                 found = self._committed(group, places, True, STABLE_TIMEOUT_S)
@@ -221,7 +224,7 @@ class KafkaAdmin:
         places = {TopicPartition(topic, p): which for p in partitions}
         if not places:
             return {}
-        futures = self._client.list_offsets(places, request_timeout=REQUEST_TIMEOUT_S)
+        futures = self._client.list_offsets(places, request_timeout=OFFSETS_TIMEOUT_S)
         return {place.partition: future for place, future in futures.items()}
 
     def _offsets(self, topic: str, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
@@ -260,6 +263,7 @@ class KafkaAdmin:
 
 _STALE = frozenset(
     {
+        "_TIMED_OUT",
         "NOT_LEADER_FOR_PARTITION",
         "LEADER_NOT_AVAILABLE",
         "FENCED_LEADER_EPOCH",

@@ -41,6 +41,12 @@ _PRODUCER: Config = {
     "topic.metadata.propagation.max.ms": 2_000,
 }
 _TRANSACTIONAL: Config = {
+    # Sending offsets has no time-out of its own (librdkafka issues 5456, 5511): when the group's
+    # coordinator dies, it waits for a broker's change of state, with the dead one still in its
+    # cache. Idle connections that close are such a change, and by then the cache has forgotten.
+    "connections.max.idle.ms": 5_000,
+    "metadata.max.age.ms": 4_000,
+    "topic.metadata.refresh.interval.ms": 1_000,
     "linger.ms": 1,
     "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
     # The broker answers CONCURRENT_TRANSACTIONS while it ends the one before: with the

@@ -127,6 +127,8 @@ class Poll:
             self._publish(force=True)
             return {}
         restored = self._restorer.restore(partitions)
+        # Waiting for a broker is not being stopped. If we were, the claim would be refused.
+        self._returned_at = self._clock.boottime()
         with shared.lock:
             for partition, start in restored.starts.items():
                 shared.ledger.gain(partition, start)
