@@ -23,30 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 STREAMS = [sys.executable, "-c", "from streams.cli import main; main()"]
 PATIENCE_S = 60.0
-AGENTS = """
-import asyncio
-from pydantic import BaseModel
-from streams import Context, PermanentError, agent
-
-class Order(BaseModel):
-    customer: str
-    item: str
-
-@agent
-async def greet(ctx: Context, name: str) -> str:
-    \"\"\"Greets, for a price.\"\"\"
-    ctx.charge("greeting", amount_micros=1_500)
-    ctx.log.info("greeting %s", name)
-    if name == "nobody":
-        raise PermanentError("nobody is there")
-    if name == "slow":
-        await asyncio.sleep(3)
-    return f"hello {name}"
-
-@agent
-async def ship(ctx: Context, order: Order) -> str:
-    return f"{order.item} to {order.customer}"
-"""
+AGENTS = Path(__file__).with_name("agents_of_a_shop.py").read_text(encoding="utf-8")
 
 
 @dataclass
