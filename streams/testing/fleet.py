@@ -1,7 +1,7 @@
 """``Fleet``: agents under test, on the real runtime.
 
 Without Kafka it runs on a log in memory and a virtual clock: retries, timeouts and deadlines
-of hours pass at once, and the same seed gives the same run.
+pass without waiting (an hour of them in half a minute), and the same seed gives the same run.
 """
 
 from __future__ import annotations

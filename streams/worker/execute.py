@@ -191,6 +191,10 @@ class Executor:
     # -- execution ----------------------------------------------------------------------
 
     def _start(self, work: Work) -> None:
+        if work.possession.releasing:
+            # Its partition is being given up: the next owner runs it, rather than both.
+            self.scheduler.finish(work)
+            return
         now = self._clock.now_micros()
         if now >= work.task.deadline:
             self._shared.stats.expired += 1

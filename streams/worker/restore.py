@@ -64,13 +64,15 @@ class Restorer:
         """Offsets and bounds; asked again while a broker is down or still finds its leaders."""
         identity = self._identity
         started = self._clock.monotonic()
-        unstable = ended_dead = False
+        unstable = False
+        end_at = PATIENCE_S
         said_at = -PATIENCE_S
         while True:
             waited = self._clock.monotonic() - started
             try:
-                if unstable and waited >= PATIENCE_S and not ended_dead:
-                    ended_dead = True
+                if unstable and waited >= end_at:
+                    # Again each second: a dead owner may still be listed as a member.
+                    end_at = waited + PATIENCE_S
                     self._end_dead_owners(partitions)
                 committed = self._admin.committed(identity.group, identity.topic, partitions)
                 return committed, self._admin.bounds(identity.topic, partitions)
