@@ -178,7 +178,27 @@ def test_a_day_with_one_worker(applied: Place) -> None:
     assert "agents.py" in failed.err
     assert "nobody is there" in failed.err
 
-    # A file of tasks, with keys; a wrong line submits nothing.
+    submit_a_file(place)
+    new = redrive_the_dead_letter(place)
+
+    # What it cost. A failed task is charged too: the money is spent.
+    costs = place.run("cost", "report", "--by", "agent,tenant")
+    assert {row["tenant"]: row["amount"] for row in costs.rows} == {
+        "acme": "0.001500",
+        "": "0.003000",
+    }
+    assert "is not known" in costs.err
+
+    # Records as they are on the topic.
+    tail = place.run("topic", "tail", f"{place.prefix}.results.greet", "-n", "1").row
+    assert tail["value"]["task_id"] == new
+    whole = place.run("topic", "tail", f"{place.prefix}.tasks.ship", "--from", "-10m").rows
+    assert len(whole) == 23
+    assert "greeting World" in place.log
+
+
+def submit_a_file(place: Place) -> None:
+    """A file of tasks, with keys; a wrong line submits nothing."""
     orders = place.directory / "orders.jsonl"
     lines = [json.dumps({"customer": f"c{n % 2}", "item": f"i{n}"}) for n in range(20)]
     orders.write_text("\n".join(lines))
@@ -209,7 +229,9 @@ def test_a_day_with_one_worker(applied: Place) -> None:
     assert "(1 partitions each)" in got.err
     assert place.run("task", "get", "ship", ids[0]).row == got.row
 
-    # The dead letter, redriven once.
+
+def redrive_the_dead_letter(place: Place) -> str:
+    """The dead letter, redriven once; returns the new task's id."""
     letters = ("dead", "list", "--agent", "greet")
     (letter,) = place.run(*letters).rows
     assert (letter["reason"], letter["redriven_as"]) == ("permanent_error", [])
@@ -225,21 +247,7 @@ def test_a_day_with_one_worker(applied: Place) -> None:
     assert redriven["redrive_of"] == letter["task_id"]
     todo = {row["id"]: row["action"] for row in place.run("dead", "redrive", "greet", "--all").rows}
     assert todo[letter["id"]] == "skip"
-
-    # What it cost. A failed task is charged too: the money is spent.
-    costs = place.run("cost", "report", "--by", "agent,tenant")
-    assert {row["tenant"]: row["amount"] for row in costs.rows} == {
-        "acme": "0.001500",
-        "": "0.003000",
-    }
-    assert "is not known" in costs.err
-
-    # Records as they are on the topic.
-    tail = place.run("topic", "tail", f"{place.prefix}.results.greet", "-n", "1").row
-    assert tail["value"]["task_id"] == new
-    whole = place.run("topic", "tail", f"{place.prefix}.tasks.ship", "--from", "-10m").rows
-    assert len(whole) == 23
-    assert "greeting World" in place.log
+    return new
 
 
 def test_a_group_is_seen_moved_and_moved_back(applied: Place) -> None:
