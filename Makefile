@@ -31,7 +31,7 @@ check: setup  ## lint, format, types, layers and the fast tests, within a minute
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright --warnings
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m pytest -q tests/unit tests/architecture
+	@$(BIN)/python -m pytest -q tests/unit tests/architecture tests/docs/test_references.py
 
 format: setup  ## format and sort imports
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
@@ -39,9 +39,12 @@ format: setup  ## format and sort imports
 bench: setup  ## speed of the task path against the bare loop, in one run
 	@$(BIN)/python -m bench
 
-lock:  ## resolve requirements.lock anew (hashes, no addresses)
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --all-extras --group dev pyproject.toml -o requirements.lock
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-emit-index-url
+
+lock:  ## resolve requirements.lock anew, and the image's part of it (hashes, no addresses)
+	@$(COMPILE) --all-extras --group dev pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra otel --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
 
 clean:  ## remove the virtual environment and everything generated
 	@rm -rf $(VENV) .streams .pytest_cache .ruff_cache dist build
