@@ -19,9 +19,7 @@ from streams.client.handles import Batch, Handle
 from streams.client.lookup import submit_once
 from streams.client.schema import check_json
 from streams.clock import SystemClock
-from streams.errors import (
-    StreamsError,
-)
+from streams.errors import StreamsError
 from streams.ids import partition_of, task_time_ms
 from streams.ids import task_id as new_task_id
 from streams.policies import Duration
@@ -36,12 +34,16 @@ from streams.topics import Topics
 In = TypeVar("In")
 Out = TypeVar("Out")
 
+SKEW_MS = 60_000
+"""How far a submitter's clock may be ahead of the broker's, whose time finds the offset."""
+
 
 class Client:
     """Submits tasks to agents by their address, or by name with JSON.
 
     ``async with Client() as client``. The broker is found as in ``streams.settings``. It needs
-    no right but to write to the agents' task topics and to read results and cards.
+    no right but to write to the agents' task topics and to read results and cards; for ids of
+    the caller's own also to read tasks and to use transactional ids ``<group>.submit.*``.
     """
 
     def __init__(
@@ -196,11 +198,9 @@ class Client:
         partitions = list(range(results.partitions))
         if key is not None:
             partitions = [partition_of(key.encode(), results.partitions)]
-        since = task_time_ms(task_id)
+        since = max(0, (task_time_ms(task_id) or 0) - SKEW_MS)
         admin = self._log.admin()
-        offsets = await self._runner.call(
-            lambda: admin.offsets_at(results.name, partitions, since or 0)
-        )
+        offsets = await self._runner.call(lambda: admin.offsets_at(results.name, partitions, since))
         awaited = self._follower.await_result(task_id)
         self._follower.rewind({(results.name, p): o for p, o in offsets.items()})
         return Handle(task_id, task_id, awaited, agent.parse_output)
@@ -278,7 +278,7 @@ class Client:
             lambda: submit_once(log, clock, group, task, (topic, partition, key, value))
         )
         if found is not None:
-            admin, since = log.admin(), found.submitted_at // 1000 - 60_000
+            admin, since = log.admin(), found.submitted_at // 1000 - SKEW_MS
             offsets = await self._runner.call(
                 lambda: admin.offsets_at(results, [partition], max(0, since))
             )

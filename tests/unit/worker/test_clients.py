@@ -19,6 +19,7 @@ from streams.errors import (
     UsageError,
     WaitTimeout,
 )
+from streams.ids import task_id as new_task_id
 from streams.testing.memory import Call
 from streams.testing.runner import LoopRunner
 
@@ -274,5 +275,18 @@ def test_a_result_can_be_looked_up_again_and_again() -> None:
                 assert await (await client.handle(echo, task_id, key="k")).result(20) == "kept"
                 same = await client.submit(echo, "kept", key="k", task_id="own")
                 assert await same.result(20) == "kept"
+
+    simulate(scenario)
+
+
+def test_a_result_is_found_though_the_submitters_clock_was_ahead() -> None:
+    fleet = Simulation(echo)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            ahead = new_task_id(fleet.clock.now_micros() + 30_000_000)
+            await (await client.submit(echo, "kept", task_id=ahead)).result(20)
+            async with another(fleet) as later:
+                assert await (await later.handle(echo, ahead)).result(20) == "kept"
 
     simulate(scenario)
