@@ -78,6 +78,11 @@ class Committer:
         self._stopping = True
         self._shared.committer.set()
 
+    @property
+    def _over(self) -> bool:
+        """Stopped, and the consumer's thread has given up all there was to commit."""
+        return self._stopping and not self._shared.ownership.partitions
+
     def run(self) -> Stepper:
         """Commit what is finished, until stopped; never raises, a failure stops the pool."""
         shared = self._shared
@@ -91,7 +96,7 @@ class Committer:
                 if pending and (urgent or self._stopping or now >= self._next_at):
                     committed = yield from self._transaction(now)
                     if not committed:
-                        if self._stopping and not shared.ownership.partitions:
+                        if self._over:
                             return
                         yield Wait(shared.committer, BACKOFF_S)
                 elif self._stopping:
@@ -163,9 +168,11 @@ class Committer:
                 yield from self._renew()
                 self._search(plan, error)
             case Action.RECOVER:
+                self._send_less(plan)
                 yield from self._recover()
             case Action.FENCED:
                 self._fences.count()
+                self._send_less(plan)
                 yield from self._recover()
             case Action.STOP:
                 raise self._stopped(judgement)
@@ -198,7 +205,7 @@ class Committer:
         self._producer.destroy()
         self._producer = self._new_producer()
         ready = False
-        while shared.failure is None:
+        while shared.failure is None and not self._over:
             yield None
             try:
                 if not ready:
@@ -273,7 +280,11 @@ class Committer:
         for outbox in culprits:
             self._put_failure(outbox, error)
         if not culprits:
-            self._outboxes_max = max(1, len(plan.outboxes) // 2)
+            self._send_less(plan)
+
+    def _send_less(self, plan: Plan) -> None:
+        """Half as much at once: what is too much for the time of one transaction stays so."""
+        self._outboxes_max = max(1, len(plan.outboxes) // 2)
 
     def _failed_alone(self, outbox: Outbox) -> bool:
         """Whether an outbox failed without company so often that it must be its own fault.

@@ -285,3 +285,49 @@ def test_a_missing_right_stops_the_pool() -> None:
                 await asyncio.wait_for(fleet.hosts[0].wait(asyncio.Event()), 60)
 
     simulate(scenario)
+
+
+def test_what_is_too_much_for_one_transaction_is_sent_in_parts() -> None:
+    fleet = Simulation(work)
+    produced: list[Call] = []
+
+    def slow(call: Call) -> None:
+        if not call.client.startswith("pool.") or call.applied:
+            return
+        if call.method == "begin":
+            produced.clear()
+        elif call.method == "produce":
+            produced.append(call)
+        elif call.method == "commit" and len(produced) > 20:
+            raise LogError("_TIMED_OUT")
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(work, 0)
+            fleet.log.faults.append(slow)
+            handles = [await client.submit(work, n) for n in range(TASKS)]
+            for handle in handles:
+                assert (await handle.record(60)).status == "succeeded"
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_a_worker_that_is_stopped_in_an_outage_leaves_no_thread_behind() -> None:
+    fleet = Simulation(work)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(work, 0)
+            outage = LogError("_TRANSPORT")
+            fleet.log.faults.extend(
+                Fails(method, outage, times=10**6) for method in ("commit", "init")
+            )
+            await client.submit(work, 1)
+            pool = fleet.hosts[0].pools[0]
+            await until(lambda: pool.shared.stats.aborts > 0)
+            await fleet.hosts[0].stop()
+            assert pool._committing is not None
+            assert not pool._committing.alive()
+
+    simulate(scenario)
