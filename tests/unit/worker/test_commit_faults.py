@@ -298,7 +298,7 @@ def test_what_is_too_much_for_one_transaction_is_sent_in_parts() -> None:
             produced.clear()
         elif call.method == "produce":
             produced.append(call)
-        elif call.method == "commit" and len(produced) > 20:
+        elif call.method == "commit" and len(produced) > 6:
             raise LogError("_TIMED_OUT")
 
     async def scenario() -> None:
