@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from streams.agent import Agent
@@ -22,15 +22,25 @@ from streams.records import AgentCard
 from streams.topics import Topics
 
 READ_TIMEOUT_S = 15.0
+SETTLE_S = 0.02
 _APPLY = "streams topic apply"
 
 
-def read_all(log: Log, topic: str, partitions: Iterable[int], clock: Clock) -> Iterator[Record]:
+def read_all(
+    log: Log,
+    topic: str,
+    partitions: Iterable[int],
+    clock: Clock,
+    *,
+    pause: Callable[[float], object] | None = None,
+) -> Iterator[Record]:
     """Every committed record of the partitions, from the start to their end as of now.
 
-    StreamsError if the log does not deliver anything for READ_TIMEOUT_S.
+    A transaction that is open hides what was committed behind it, and reading ends before it;
+    with ``pause`` (waits the seconds given) its end is waited for. StreamsError if the log does
+    not deliver anything for READ_TIMEOUT_S.
     """
-    return read_from(log, topic, dict.fromkeys(partitions, 0), clock)
+    return read_from(log, topic, dict.fromkeys(partitions, 0), clock, pause=pause)
 
 
 def read_from(
@@ -39,6 +49,8 @@ def read_from(
     offsets: Mapping[int, int],
     clock: Clock,
     ends: Mapping[int, int] | None = None,
+    *,
+    pause: Callable[[float], object] | None = None,
 ) -> Iterator[Record]:
     """As ``read_all``, each partition from its offset (or its start, if that is later).
 
@@ -67,7 +79,11 @@ def read_from(
                 # Others go on writing: without this a busy topic would have no end.
                 if record.offset() >= limits[record.partition()] - 1:
                     open_.discard(record.partition())
-            open_ -= {p for _, p in consumed.ended}
+            for (_, p), at in consumed.ended.items():
+                if pause is None or at >= limits[p]:
+                    open_.discard(p)
+            if pause is not None and open_ and not consumed.records:
+                pause(SETTLE_S)
     finally:
         reader.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
 from streams.errors import LogError
@@ -17,6 +18,7 @@ from streams.records import Task
 Headers = Sequence[tuple[str, bytes]]
 TopicPartition = tuple[str, int]
 T = TypeVar("T")
+NOTHING_ENDED: Mapping[TopicPartition, int] = MappingProxyType({})
 
 
 class Record(Protocol):
@@ -38,7 +40,9 @@ class Consumed(NamedTuple):
 
     records: Sequence[Record]
     errors: Sequence[LogError] = ()
-    ended: Sequence[TopicPartition] = ()  # reached the end (only from a Reader)
+    ended: Mapping[TopicPartition, int] = NOTHING_ENDED
+    """Partitions read to their end, and the offset of that end (only from a Reader). An open
+    transaction is an end too, below the high watermark."""
 
 
 class Committed(NamedTuple):
@@ -223,6 +227,10 @@ class Admin(Protocol):
 
     def brokers(self) -> dict[int, str]:
         """The brokers of the cluster by number, each as ``host:port``, from fresh metadata."""
+        ...
+
+    def default_replication(self) -> int:
+        """Replicas of each partition of a topic that is made now."""
         ...
 
     def topics(self, names: Iterable[str] | None = None) -> dict[str, TopicInfo]:

@@ -69,7 +69,7 @@ class Client:
         self._tracer = tracer()
         self.catalog = Catalog(log, topics, clock, runner)
         self._deliverer = Deliverer(log, runner)
-        self._follower = Follower(log, self.catalog)
+        self._follower = Follower(log, self.catalog, runner)
         self._following = asyncio.Lock()
         self._threads: list[Running] = [
             runner.spawn("client-deliver", self._deliverer.run()),
@@ -273,9 +273,10 @@ class Client:
         topic, partition, key, value = outgoing(card, task, encode(task))
         if not self._follower.follows(results, partition):
             await self._follow(card)
-        log, clock, group = self._log, self._clock, self._topics.group(card.pool)
-        found = await self._runner.call(
-            lambda: submit_once(log, clock, group, task, (topic, partition, key, value))
+        log, clock, runner = self._log, self._clock, self._runner
+        group = self._topics.group(card.pool)
+        found = await runner.call(
+            lambda: submit_once(log, clock, runner, group, task, (topic, partition, key, value))
         )
         if found is not None:
             admin, since = log.admin(), found.submitted_at // 1000 - SKEW_MS

@@ -38,18 +38,22 @@ class Deliverer:
         headers: Headers | None = None,
     ) -> asyncio.Future[None]:
         """Enqueue; the future is done when the log has the record, or failed with why not."""
-        while self._unconfirmed >= UNCONFIRMED_MAX:
-            self._room.clear()
-            await self._room.wait()
         confirmed: asyncio.Future[None] = self._loop.create_future()
-        self._producer.produce(
-            topic,
-            partition,
-            key,
-            value,
-            headers,
-            lambda error: self._done.append((confirmed, error)),
-        )
+
+        def report(error: LogError | None) -> None:
+            self._done.append((confirmed, error))
+
+        while True:
+            while self._unconfirmed >= UNCONFIRMED_MAX:
+                await self._wait_for_room()
+            try:
+                self._producer.produce(topic, partition, key, value, headers, report)
+                break
+            except LogError as error:
+                # Large records fill the client's buffer long before UNCONFIRMED_MAX.
+                if error.kind != "_QUEUE_FULL" or not self._unconfirmed:
+                    raise
+            await self._wait_for_room()
         self._unconfirmed += 1
         if self._unconfirmed == 1:
             self._signal.set()
@@ -71,6 +75,10 @@ class Deliverer:
                     yield Wait(self._signal, IDLE_S)
         finally:
             self._producer.close()
+
+    async def _wait_for_room(self) -> None:
+        self._room.clear()
+        await self._room.wait()
 
     def _hand_over(self) -> None:
         done, self._done = self._done, []

@@ -11,14 +11,15 @@ from weakref import WeakValueDictionary
 
 from streams.avro import decode, is_known
 from streams.catalog import Catalog
-from streams.errors import RecordUndecodable
-from streams.ports import Log, Reader, Record, Stepper, TopicPartition
+from streams.errors import RecordUndecodable, StreamsError
+from streams.ports import Log, Reader, Record, Runner, Stepper, TopicPartition, Wait
 from streams.records import Result
 
 log = logging.getLogger("streams.client")
 
 POLL_S = 0.05
 BATCH_MAX = 2_000
+AGAIN_S = 0.5
 
 
 class Awaited:
@@ -34,8 +35,9 @@ class Awaited:
 class Follower:
     """Resolves what is awaited, as the results come in. ``run`` is its stepper."""
 
-    def __init__(self, source: Log, catalog: Catalog) -> None:
+    def __init__(self, source: Log, catalog: Catalog, runner: Runner) -> None:
         self._reader: Reader = source.reader()
+        self._again_soon = runner.signal()
         self._catalog = catalog
         self._loop = asyncio.get_running_loop()
         self._awaited: WeakValueDictionary[str, Awaited] = WeakValueDictionary()
@@ -72,6 +74,7 @@ class Follower:
 
     def stop(self) -> None:
         self._stopping = True
+        self._again_soon.set()
 
     def run(self) -> Stepper:
         """Read until stopped."""
@@ -81,6 +84,7 @@ class Follower:
                 consumed = self._reader.consume(BATCH_MAX, POLL_S)
                 for error in consumed.errors:
                     log.info("following results: %s", error)
+                yield from self._know_schemas(consumed.records)
                 found = self._results(consumed.records)
                 if found:
                     self._loop.call_soon_threadsafe(self._resolve, found)
@@ -98,14 +102,24 @@ class Follower:
             self._reader.assign(wanted)
             self._assigned = wanted
 
+    def _know_schemas(self, records: Iterable[Record]) -> Stepper:
+        """Read the schemas topic if a record needs it; again and again while no broker answers.
+
+        Giving up would leave everyone who awaits a result waiting for ever.
+        """
+        while not self._stopping and not all(is_known(r.value() or b"") for r in records):
+            try:
+                self._catalog.learn_schemas()
+                return
+            except StreamsError as error:
+                log.info("reading the schemas of results: %s", error)
+            yield Wait(self._again_soon, AGAIN_S)
+
     def _results(self, records: Iterable[Record]) -> list[Result[bytes]]:
         found: list[Result[bytes]] = []
         for record in records:
-            value = record.value() or b""
-            if not is_known(value):
-                self._catalog.learn_schemas()
             try:
-                result = cast("Result[bytes]", decode(value, Result))
+                result = cast("Result[bytes]", decode(record.value() or b"", Result))
             except RecordUndecodable as error:
                 log.warning("a result cannot be read: %s", error)
             else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streams.avro import decode
 from streams.catalog import read_all
 from streams.errors import BrokerUnreachable, LogError, RecordUndecodable, TaskDuplicate
-from streams.ports import Clock, Log
+from streams.ports import Clock, Log, Runner
 from streams.records import Task
 
 TRIES_MAX = 5
@@ -13,14 +15,22 @@ CALL_TIMEOUT_S = 10.0
 
 
 def find_task(
-    log: Log, clock: Clock, topic: str, partition: int, key: bytes, task_id: str
+    log: Log,
+    clock: Clock,
+    record: tuple[str, int, bytes, bytes],
+    task_id: str,
+    pause: Callable[[float], object],
 ) -> Task | None:
-    """The task with this id in its partition, or None; reads the partition, comparing keys."""
-    for record in read_all(log, topic, [partition], clock):
-        if record.key() != key:
+    """The task with this id in its partition, or None; reads the partition, comparing keys.
+
+    Waits for the end of transactions that are open there: the task may stand behind them.
+    """
+    topic, partition, key, _ = record
+    for found in read_all(log, topic, [partition], clock, pause=pause):
+        if found.key() != key:
             continue
         try:
-            task = decode(record.value() or b"", Task)
+            task = decode(found.value() or b"", Task)
         except RecordUndecodable:
             continue
         if task.task_id == task_id:
@@ -31,6 +41,7 @@ def find_task(
 def submit_once(
     log: Log,
     clock: Clock,
+    runner: Runner,
     group: str,
     task: Task,
     record: tuple[str, int, bytes, bytes],
@@ -42,11 +53,15 @@ def submit_once(
     earlier task has another input.
     """
     topic, partition, key, value = record
+
+    def pause(seconds: float) -> None:
+        runner.wait_until(lambda: False, seconds, lambda: None)
+
     for _ in range(TRIES_MAX):
         producer = log.transactional_producer(f"{group}.submit.{task.task_id}", group=group)
         try:
             producer.init(CALL_TIMEOUT_S)
-            earlier = find_task(log, clock, topic, partition, key, task.task_id)
+            earlier = find_task(log, clock, record, task.task_id, pause)
             if earlier is not None:
                 if earlier.input != task.input:
                     raise TaskDuplicate(

@@ -33,7 +33,7 @@ def sort(messages: Messages) -> Consumed:
     if len(records) == len(messages):
         return Consumed(typed)
     errors: list[LogError] = []
-    ended: list[TopicPartition] = []
+    ended: dict[TopicPartition, int] = {}
     for message in messages:
         error = message.error()
         if error is None:
@@ -42,5 +42,5 @@ def sort(messages: Messages) -> Consumed:
         if error.code() != KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
             errors.append(log_error(error, topic, partition))
         elif topic is not None and partition is not None:
-            ended.append((topic, partition))
+            ended[topic, partition] = message.offset() or 0
     return Consumed(typed, errors, ended)

@@ -159,8 +159,8 @@ def test_markers_take_an_offset_and_the_end_is_the_end(log) -> None:
     assert log.admin().bounds(TOPIC, [0])[0] == (0, 2)
     reader = log.reader()
     reader.assign({(TOPIC, 0): 0})
-    assert reader.consume(10, 0) == ([], [], [(TOPIC, 0)])
-    assert reader.consume(10, 0) == ([], [], [])
+    assert reader.consume(10, 0) == ([], [], {(TOPIC, 0): 2})
+    assert reader.consume(10, 0) == ([], [], {})
 
 
 def test_below_the_log_start_is_an_error_and_then_silence(log) -> None:
@@ -172,7 +172,7 @@ def test_below_the_log_start_is_an_error_and_then_silence(log) -> None:
     reader = log.reader()
     reader.assign({(TOPIC, 0): 5})
     assert [e.kind for e in reader.consume(100, 0).errors] == ["_AUTO_OFFSET_RESET"]
-    assert reader.consume(100, 0) == ([], [], [])
+    assert reader.consume(100, 0) == ([], [], {})
     reader.assign({(TOPIC, 0): 6})
     assert [r.offset() for r in reader.consume(100, 0).records] == [6, 7, 8, 9]
 

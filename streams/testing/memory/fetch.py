@@ -34,11 +34,11 @@ class Fetcher:
 
     def fetch(
         self, records_max: int, skip: frozenset[TopicPartition] = frozenset()
-    ) -> tuple[list[StoredRecord], list[LogError], list[TopicPartition]]:
+    ) -> tuple[list[StoredRecord], list[LogError], dict[TopicPartition, int]]:
         """Records, errors (each once; its partition is read no more), and ends reached."""
         records: list[StoredRecord] = []
         errors: list[LogError] = []
-        ended: list[TopicPartition] = []
+        ended: dict[TopicPartition, int] = {}
         for place, offset in list(self._positions.items()):
             if offset is None or place in skip or len(records) >= records_max:
                 continue
@@ -52,8 +52,7 @@ class Fetcher:
             del self._positions[place]
             self._positions[place] = offset
             if offset == partition.stable_end and (found or self._ended.get(place) != offset):
-                self._ended[place] = offset
-                ended.append(place)
+                self._ended[place] = ended[place] = offset
         return records, errors, ended
 
     def _readable(

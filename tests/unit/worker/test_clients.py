@@ -19,6 +19,7 @@ from streams.errors import (
     UsageError,
     WaitTimeout,
 )
+from streams.ids import partition_of
 from streams.ids import task_id as new_task_id
 from streams.testing.memory import Call
 from streams.testing.runner import LoopRunner
@@ -288,5 +289,73 @@ def test_a_result_is_found_though_the_submitters_clock_was_ahead() -> None:
             await (await client.submit(echo, "kept", task_id=ahead)).result(20)
             async with another(fleet) as later:
                 assert await (await later.handle(echo, ahead)).result(20) == "kept"
+
+    simulate(scenario)
+
+
+def test_an_own_id_is_found_behind_an_open_transaction() -> None:
+    fleet = Simulation(echo)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(echo, "warm")
+            partition = partition_of(b"t", 12)
+            stranger = fleet.log.transactional_producer("stranger", group="other")
+            stranger.init(5.0)
+            stranger.begin()
+            stranger.produce(fleet.topics.tasks("echo"), partition, b"k", b"never committed")
+            await client.submit(echo, "once", task_id="t")
+            # The first one is committed, but hidden until the transaction before it has ended.
+            await client.submit(echo, "once", task_id="t")
+            with pytest.raises(TaskDuplicate):
+                await client.submit(echo, "other", task_id="t")
+            assert [task.task_id for task in fleet.tasks(echo)].count("t") == 1
+
+    simulate(scenario)
+
+
+def test_submitting_waits_while_the_producers_buffer_is_full() -> None:
+    fleet = Simulation(echo)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            full = Fails(
+                "produce",
+                LogError("_QUEUE_FULL"),
+                times=3,
+                client="producer",
+                when=lambda call: (
+                    call.args[0] == "tasks.echo" and client._deliverer._unconfirmed > 0
+                ),
+            )
+            fleet.log.faults.append(full)
+            batch = await client.submit_many(echo, ["a", "b", "c", "d"])
+            outputs = [result.output async for result in batch]
+            assert full.hits
+            assert sorted(str(output) for output in outputs) == ["a", "b", "c", "d"]
+
+    simulate(scenario)
+
+
+def test_results_are_followed_on_though_their_schemas_cannot_be_read_for_a_while() -> None:
+    fleet = Simulation(echo)
+    outage = Fails(
+        "topics",
+        LogError("_TRANSPORT"),
+        times=3,
+        client="admin",
+        when=lambda call: "schemas" in call.args[0],
+    )
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(echo, "warm")
+            fleet.log.faults.append(outage)
+            producer = fleet.log.producer()
+            producer.produce("results.echo", 0, b"k", b"\xc3\x01" + b"\7" * 40)
+            producer.close()
+            await asyncio.sleep(5)
+            assert outage.hits == 3
+            assert await client.ask(echo, "goes on") == "goes on"
 
     simulate(scenario)
