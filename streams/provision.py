@@ -13,6 +13,9 @@ from streams.ports import Log, TopicSpec
 from streams.records import AgentCard, TopicCard, TopicKind
 from streams.topics import PARTITIONS_DEFAULT, RETENTION_MARGIN_MS, Topics
 
+NEEDED = ("cleanup.policy", "message.timestamp.type")
+"""What promises rest on: nothing unfinished is compacted away, time is the broker's."""
+
 
 @dataclass(slots=True)
 class Change:
@@ -21,6 +24,7 @@ class Change:
     spec: TopicSpec
     action: str
     detail: str = ""
+    hint: str = ""
 
 
 @dataclass(slots=True)
@@ -51,7 +55,12 @@ def plan(
     exists = admin.topics()
     result = TopicPlan()
     for spec in topics.shared():
-        result.changes.append(Change(spec, "keep" if spec.name in exists else "create"))
+        change = Change(spec, "create")
+        if spec.name in exists:
+            # Its number of partitions may be an operator's choice: nothing is computed from it.
+            found = exists[spec.name].partitions
+            change = _compare(log, TopicSpec(spec.name, found, spec.config), found)
+        result.changes.append(change)
     for agent in agents:
         found = exists.get(topics.tasks(agent.name))
         count = partitions or (found.partitions if found else PARTITIONS_DEFAULT)
@@ -74,17 +83,19 @@ def apply(
 ) -> None:
     """Make the planned topics, then write schemas and cards; blocks. TopicDrift on conflicts."""
     for change in todo.conflicts:
-        raise TopicDrift(
-            f"topic '{change.spec.name}' differs: {change.detail}",
-            hint="the number of partitions is fixed for a topic's life; leave --partitions out",
-        )
+        raise TopicDrift(f"topic '{change.spec.name}' differs: {change.detail}", hint=change.hint)
     log.admin().create_topics(todo.to_create)
     catalog.publish_now(agents, made={card.agent: card for card in todo.cards})
 
 
 def _compare(log: Log, spec: TopicSpec, partitions: int) -> Change:
     if partitions != spec.partitions:
-        return Change(spec, "differs", f"{partitions} partitions, not {spec.partitions}")
+        return Change(
+            spec,
+            "differs",
+            f"{partitions} partitions, not {spec.partitions}",
+            "the number of partitions is fixed for a topic's life; leave --partitions out",
+        )
     config = log.admin().topic_config(spec.name)
     actual = TopicSpec(spec.name, partitions, {k: config.get(k, v) for k, v in spec.config.items()})
     other = [
@@ -92,8 +103,26 @@ def _compare(log: Log, spec: TopicSpec, partitions: int) -> Change:
         for key, value in spec.config.items()
         if actual.config[key] != value
     ]
-    # An operator's own settings stand; the card records what is.
+    needed = [
+        f"{key}={actual.config[key]}, not {spec.config[key]}"
+        for key in NEEDED
+        if actual.config[key] != spec.config[key]
+    ]
+    keeps = int(actual.config["retention.ms"])
+    if _is_tasks(spec) and 0 <= keeps <= RETENTION_MARGIN_MS:
+        needed.append(
+            f"retention.ms={keeps} keeps no deadline: it must be the largest deadline and "
+            f"{RETENTION_MARGIN_MS} more"
+        )
+    if needed:
+        hint = f"alter it with your broker's tools: kafka-configs --topic {spec.name}"
+        return Change(actual, "differs", "; ".join(needed), hint)
+    # An operator's other settings stand; the card records what is.
     return Change(actual, "keep", ", ".join(other))
+
+
+def _is_tasks(spec: TopicSpec) -> bool:
+    return "tasks" in spec.name.split(".")[-2:-1]
 
 
 def _topic_card(spec: TopicSpec, topics: Topics, pool: str) -> TopicCard:

@@ -42,6 +42,11 @@ def new_task(
     Raises DeadlineTooLate where the topic's retention could delete it before its deadline.
     """
     latest = now + card.deadline_max_ms * 1000
+    if latest <= now:
+        raise DeadlineTooLate(
+            f"the topic of '{card.agent}' keeps tasks too short for any deadline",
+            hint="raise retention.ms of its tasks topic, then `streams topic apply`",
+        )
     if deadline is None:
         deadline = min(now + DEADLINE_DEFAULT_MS * 1000, latest)
     elif deadline > latest:

@@ -49,8 +49,8 @@ def plan(paths: tuple[str, ...], partitions: int | None) -> None:
     _say_totals(todo, at)
     if todo.conflicts:
         raise Conflict(
-            f"{len(todo.conflicts)} topics differ in what cannot change",
-            hint="the number of partitions is fixed for a topic's life; leave --partitions out",
+            f"{len(todo.conflicts)} topics differ in what agents rest on",
+            hint=todo.conflicts[0].hint,
         )
     if todo.to_create:
         say("make them: streams topic apply " + " ".join(paths))
@@ -153,6 +153,7 @@ def _tail_line(row: Row) -> str:
 
 def _plan_rows(at: Connection, todo: TopicPlan) -> list[dict[str, Any]]:
     exists = at.log.admin().topics()
+    replication = at.log.admin().default_replication() if todo.to_create else None
     return [
         {
             "action": change.action,
@@ -160,7 +161,7 @@ def _plan_rows(at: Connection, todo: TopicPlan) -> list[dict[str, Any]]:
             "partitions": change.spec.partitions,
             "replication": exists[change.spec.name].replication
             if change.spec.name in exists
-            else None,
+            else replication,
             "detail": change.detail,
             "config": dict(change.spec.config),
         }

@@ -63,10 +63,17 @@ def totals(log: Log, plan: TopicPlan) -> str:
         if c.spec.name in exists
     )
     new = sum(spec.partitions for spec in plan.to_create)
+    replicas = log.admin().default_replication()
     lines = [
         f"{len(plan.changes)} topics; {len(plan.to_create)} to make with {new} partitions "
-        f"(times the cluster's default replication); there are {there} replicas of partitions",
+        f"x {replicas} replicas = {new * replicas}; there are {there} already",
     ]
+    brokers = len(log.admin().brokers())
+    if plan.to_create and brokers > replicas < 3:
+        lines.append(
+            f"the cluster has {brokers} brokers and makes {replicas} replicas of each partition: "
+            "set default.replication.factor, or the loss of a broker loses tasks"
+        )
     lines += [
         f"agent '{card.agent}': retention of its tasks keeps deadlines of "
         f"{card.deadline_max_ms / 3.6e6:.1f} hours, not of {DEADLINE_DEFAULT_MS / 3.6e6:.0f}"

@@ -81,11 +81,12 @@ class KafkaAdmin:
                 infos[name] = TopicInfo(name, len(topic.partitions), replication)
         return infos
 
+    def default_replication(self) -> int:
+        """Replicas of each partition of a topic that is made now."""
+        return int(self._config(ResourceType.BROKER, str(min(self.brokers())))[_REPLICATION])
+
     def topic_config(self, name: str) -> dict[str, str]:
-        resource = ConfigResource(ResourceType.TOPIC, name)
-        futures = self._client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)
-        entries = _result(futures[resource], topic=name)
-        return {key: entry.value for key, entry in entries.items() if entry.value is not None}
+        return self._config(ResourceType.TOPIC, name)
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> None:
         """Create all, with the cluster's default replication; LogError names the topic.
@@ -218,6 +219,13 @@ class KafkaAdmin:
         )
         return GroupInfo(name, found.state.name.lower(), members)
 
+    def _config(self, kind: ResourceType, name: str) -> dict[str, str]:
+        resource = ConfigResource(kind, name)
+        futures = self._client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)
+        topic = name if kind == ResourceType.TOPIC else None
+        entries = _result(futures[resource], topic=topic)
+        return {key: entry.value for key, entry in entries.items() if entry.value is not None}
+
     def _ask_offsets(
         self, topic: str, partitions: Iterable[int], which: OffsetSpec
     ) -> dict[int, Future[Any]]:
@@ -261,6 +269,7 @@ class KafkaAdmin:
             time.sleep(RETRY_S)
 
 
+_REPLICATION = "default.replication.factor"
 _STALE = frozenset(
     {
         "_TIMED_OUT",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -24,6 +25,13 @@ def test_topics_are_listed_with_their_partitions(log: Log, topic_factory) -> Non
     assert list(infos) == [topic]
     assert (infos[topic].name, infos[topic].partitions, infos[topic].replication) == (topic, 5, 1)
     assert topic in log.admin().topics()
+
+
+def test_a_topic_is_made_with_the_default_replication(
+    log: Log, topic_factory: Callable[..., str]
+) -> None:
+    topic = topic_factory(1)
+    assert log.admin().topics([topic])[topic].replication == log.admin().default_replication()
 
 
 def test_the_brokers_are_listed_with_their_addresses(log: Log) -> None:

@@ -20,6 +20,11 @@ class MemoryAdmin:
         with self._broker.faults.around("admin", "brokers"):
             return {1: "memory:9092"}
 
+    def default_replication(self) -> int:
+        """One broker, one replica."""
+        with self._broker.faults.around("admin", "default_replication"):
+            return 1
+
     def topics(self, names: Iterable[str] | None = None) -> dict[str, TopicInfo]:
         """The topics that exist; a missing name is missing in the result."""
         wanted = None if names is None else set(names)
