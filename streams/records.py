@@ -175,7 +175,7 @@ class DeadLetter:
     agent_version: str = ""
     error: ErrorReport | None = None
     attempts: int = 0
-    source_timestamp_ms: int = -1
+    source_timestamp: int | None = None
     key: bytes | None = None
     value: bytes | None = None
     headers: list[Header] = field(default_factory=list[Header])

@@ -220,7 +220,7 @@ class Outcomes:
                 source_topic=self._source,
                 source_partition=record.partition(),
                 source_offset=record.offset(),
-                source_timestamp_ms=record.timestamp()[1],
+                source_timestamp=_appended_at(record),
                 at=self._clock.now_micros(),
                 task_id=task.task_id if task else None,
                 run_id=task.run_id if task else None,
@@ -232,6 +232,11 @@ class Outcomes:
                 headers=_headers(record.headers()),
             )
         )
+
+
+def _appended_at(record: Record) -> int | None:
+    kind, milliseconds = record.timestamp()
+    return milliseconds * 1000 if kind else None
 
 
 def _headers(headers: Headers | None) -> list[Header]:
