@@ -1,6 +1,7 @@
 """OpenTelemetry, when it is asked for; nothing of it is imported and nothing spent when not.
 
-``STREAMS_TRACE=0.01`` traces that share of tasks with the process's own tracer provider;
+``STREAMS_TRACE=on`` traces 1 % of tasks, ``STREAMS_TRACE=0.2`` that share, with the process's own
+tracer provider;
 ``streams worker run --metrics PORT`` serves Prometheus metrics.
 """
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from streams.records import Heartbeat
 
 TRACE = "STREAMS_TRACE"
+SHARE_DEFAULT = 0.01
 
 
 def tracer(env: Mapping[str, str] | None = None) -> Tracer | None:
@@ -28,12 +30,13 @@ def tracer(env: Mapping[str, str] | None = None) -> Tracer | None:
     if not text:
         return None
     try:
-        share = float(text)
+        share = SHARE_DEFAULT if text == "on" else float(text)
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
         raise SettingsInvalid(
-            f"{TRACE}={text!r} is no share of tasks", hint=f"from 0 to 1, for example {TRACE}=0.01"
+            f"{TRACE}={text!r} is no share of tasks",
+            hint=f"{TRACE}=on for 1 %, or a share from 0 to 1",
         )
     try:
         from streams.telemetry.traces import OtelTracer

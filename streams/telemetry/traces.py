@@ -21,6 +21,7 @@ class OtelTracer:
 
     def __init__(self, share: float) -> None:
         self._tracer = trace.get_tracer("streams")
+        self.share = share
         self._below = int(share * _BUCKETS)
 
     def headers(self) -> Headers | None:

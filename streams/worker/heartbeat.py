@@ -49,6 +49,7 @@ class LoopWatch:
         self._thread = threading.get_ident()
         self._ticked_at = clock.monotonic()
         self._timer: asyncio.TimerHandle | None = None
+        self._worst_s = 0.0
         self._named = ""
         self._measured: tuple[float, float] = (clock.monotonic(), time.process_time())
         self._tick()
@@ -62,6 +63,11 @@ class LoopWatch:
             # The whole process was stopped, this thread too: no handler's doing.
             self._ticked_at = now
         return max(0.0, now - self._ticked_at - LOOP_TICK_S)
+
+    def worst_lag_s(self) -> float:
+        """The longest delay since this was asked last, one that goes on included."""
+        worst, self._worst_s = max(self._worst_s, self.lag_s()), 0.0
+        return worst
 
     def blocked_by(self) -> str | None:
         """Where the loop is stuck, as ``file:line in function``; None while it turns."""
@@ -85,7 +91,9 @@ class LoopWatch:
             self._timer.cancel()
 
     def _tick(self) -> None:
-        self._ticked_at = self._clock.monotonic()
+        now = self._clock.monotonic()
+        self._worst_s = max(self._worst_s, now - self._ticked_at - LOOP_TICK_S)
+        self._ticked_at = now
         self._timer = self._loop.call_later(LOOP_TICK_S, self._tick)
 
 
@@ -183,7 +191,7 @@ class Heart:
             cpu_micros=cpu,
             cpu_permille=round((cpu - cpu_before) / span / 1000) if cpu_before else 0,
             rss_bytes=_resident_bytes(),
-            loop_lag_micros=round(self._watch.lag_s() * 1e6),
+            loop_lag_micros=round(self._watch.worst_lag_s() * 1e6),
             blocked_by=self._watch.blocked_by(),
             pools=[
                 pool.beat((now_done - then_done) / span)

@@ -18,6 +18,7 @@ from streams import Context, agent
 from streams.errors import SettingsInvalid
 from streams.records import Heartbeat, PoolBeat
 from streams.telemetry import serve_metrics, tracer
+from streams.telemetry.traces import OtelTracer
 from streams.testing import Fleet
 
 
@@ -53,6 +54,12 @@ def test_nothing_is_imported_when_it_is_off() -> None:
 def test_a_share_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(SettingsInvalid, match="STREAMS_TRACE"):
         tracer({"STREAMS_TRACE": text})
+
+
+def test_on_is_one_percent() -> None:
+    made = tracer({"STREAMS_TRACE": "on"})
+    assert isinstance(made, OtelTracer)
+    assert made.share == pytest.approx(0.01)
 
 
 def test_a_childs_span_links_to_its_parents(
