@@ -136,4 +136,14 @@ def _hint(error: BaseException, file: Path) -> str:
             "files of agents cannot import each other: put shared code into an installed "
             "package, and submit to another file's agent by an Address"
         )
-    return f"install {missing.partition('.')[0]}, or correct the import" if missing else ""
+    if not missing:
+        return ""
+    package = missing.partition(".")[0]
+    return f"{_INSTALL.get(package, f'install {package}')}, or correct the import"
+
+
+_INSTALL = {
+    "lede": "pip install 'agentstreams[demo]'",
+    "pydantic_ai": "pip install pydantic-ai-slim",
+}
+"""How to install what the agents that come with this package import."""

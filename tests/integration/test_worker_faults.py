@@ -285,10 +285,10 @@ def test_workers_outlive_their_broker(new_fleet: Callable[[str], Fleet]) -> None
         fleet.submit(works(600, 600, seconds=0.2))
         busy(fleet, members[0], 50)
         own.kill(1)
+        killed_at = now_micros()
         own.restart(1)
-        restarted_at = now_micros()
         fleet.until_answered()
-        say("broker killed and restarted", fleet.recovery_s(restarted_at, everything))
+        say("broker killed and restarted", fleet.recovery_s(killed_at, everything))
         assert [member.code for member in members] == [None, None]
         fleet.verify()
         for member in members:
