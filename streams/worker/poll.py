@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from streams.avro import is_known
 from streams.core.ledger import Ownership, Possession
 from streams.core.offsets import FETCH_MAX
 from streams.errors import DataLost, LogError, StreamsError
@@ -18,6 +17,7 @@ from streams.ports import GroupConsumer, Record, Stepper, Wait
 from streams.worker.commit import Identity
 from streams.worker.fences import Fences
 from streams.worker.restore import Restorer
+from streams.worker.schemas import Schemas
 from streams.worker.shared import Shared, Surroundings
 
 log = logging.getLogger("streams.poll")
@@ -33,9 +33,6 @@ LEAVE_S = 5.0
 ROOM_S = 0.3
 """How long fetching stops before it is paused; rebalances wait with it."""
 ROOM_TICK_S = 0.02
-SCHEMA_BYTES = 10
-"""Marker and fingerprint at the start of a record's value."""
-NOBODYS_MAX = 1_000
 HELD_BYTES_MAX = 256 * 1024 * 1024
 """Bytes of fetched records that are not committed, by their average size."""
 Batch = list[tuple[Possession, list[Record]]]
@@ -69,9 +66,10 @@ class Poll:
         self._restorer = Restorer(identity, around.log, around.clock, self._pause)
         self._runner = around.runner
         self._clock = clock = around.clock
-        self._learn_schemas = learn_schemas
+        self._schemas = Schemas(
+            identity.group, learn_schemas, clock, self._pause, lambda: self._leave is not None
+        )
         self._fences = Fences(identity.group, identity.transactional_id, clock)
-        self._nobodys: set[bytes] = set()
         self._held_max = held_max
         self._consumer = new_consumer()
         self._returned_at = clock.boottime()
@@ -173,24 +171,6 @@ class Poll:
         if consumed.records:
             self._hand_over(consumed.records)
 
-    def _know_schemas(self, records: Sequence[Record]) -> None:
-        """Read the schemas topic to its end when a record names a schema that is not known.
-
-        Writers publish before their first record, so what is unknown after that is nobody's;
-        it is not asked for again.
-        """
-        unknown = {
-            (record.value() or b"")[:SCHEMA_BYTES]
-            for record in records
-            if not is_known(record.value() or b"")
-        } - self._nobodys
-        if unknown:
-            log.info("%s: reading the schemas of other writers", self._identity.group)
-            self._learn_schemas()
-            if len(self._nobodys) >= NOBODYS_MAX:
-                self._nobodys.clear()
-            self._nobodys |= {prefix for prefix in unknown if not is_known(prefix)}
-
     def _wait_for_room(self) -> Stepper:
         """Fetch nothing while too much is open: tasks that end soon make room again.
 
@@ -212,7 +192,7 @@ class Poll:
                 by_partition[partition].append(record)
             else:
                 by_partition[partition] = [record]
-        self._know_schemas(records)
+        self._schemas.know(records)
         batch: Batch = []
         shared = self._shared
         with shared.lock:
@@ -344,7 +324,7 @@ class Poll:
             releasing = shared.ledger.release(partitions)
         shared.committer.set()
         return self._runner.wait_until(
-            lambda: shared.failure is not None or all(p.released for p in releasing),
+            lambda: shared.failure is not None or all(p.released or p.foreign for p in releasing),
             timeout_s,
             self._tick,
         )
@@ -373,7 +353,7 @@ class Poll:
             shared.committer.set()
             deadline = self._clock.monotonic() + LEAVE_S
             while (
-                not all(p.released or p.ended for p in releasing)
+                not all(p.released or p.ended or p.foreign for p in releasing)
                 and self._clock.monotonic() < deadline
                 and shared.failure is None
             ):

@@ -11,10 +11,10 @@ import pytest
 
 from streams import Context, PermanentError, Retry, RetryAfter, agent
 from streams.avro import encode
-from streams.errors import InputTooLarge, TaskExpired, TaskFailed, UsageError
+from streams.errors import InputTooLarge, LogError, TaskExpired, TaskFailed, UsageError
 from streams.records import Task
 
-from .simulation import Simulation, simulate, until
+from .simulation import Fails, Simulation, simulate, until
 
 
 def test_a_failing_task_is_tried_again_with_growing_delays() -> None:
@@ -349,5 +349,33 @@ def test_the_context_is_found_from_inside_and_the_input_is_what_was_sent() -> No
     async def scenario() -> None:
         async with fleet as client:
             assert await client.ask(inner, {"a": [1]}) == '{"a": [1]}'
+
+    simulate(scenario)
+
+
+def test_a_worker_outlasts_an_outage_while_it_reads_other_writers_schemas() -> None:
+    @agent
+    async def strict(ctx: Context, number: int) -> int:
+        return number + 1
+
+    fleet = Simulation(strict)
+    outage = Fails(
+        "topics",
+        LogError("_TRANSPORT"),
+        times=3,
+        client="admin",
+        when=lambda call: "schemas" in call.args[0],
+    )
+
+    async def scenario() -> None:
+        async with fleet as client:
+            assert await client.ask(strict, 1) == 2
+            fleet.log.faults.append(outage)
+            fleet.write(strict, 1, b"k", b"\xc3\x01" + b"\5" * 40)
+            fleet.write(strict, 1, b"k", task_bytes(fleet, "strict", b"41"))
+            await until(lambda: len(fleet.results(strict)) == 2)
+            assert outage.hits == 3
+            assert [letter.reason for letter in fleet.dead(strict)] == ["undecodable"]
+            assert fleet.hosts[0].pools[0].failure is None
 
     simulate(scenario)
