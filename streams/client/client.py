@@ -19,6 +19,7 @@ from streams.client.handles import Batch, Handle
 from streams.client.lookup import submit_once
 from streams.client.schema import check_json
 from streams.clock import SystemClock
+from streams.core.outbox import Outgoing
 from streams.errors import StreamsError
 from streams.ids import partition_of, task_time_ms
 from streams.ids import task_id as new_task_id
@@ -203,7 +204,7 @@ class Client:
         offsets = await self._runner.call(lambda: admin.offsets_at(results.name, partitions, since))
         awaited = self._follower.await_result(task_id)
         self._follower.rewind({(results.name, p): o for p, o in offsets.items()})
-        return Handle(task_id, task_id, awaited, agent.parse_output)
+        return Handle(task_id, "", awaited, agent.parse_output)
 
     async def resubmit(self, task: Task) -> Handle[JsonValue]:
         """Submit an ended task again, as a new one that names it in ``redrive_of``."""
@@ -270,21 +271,21 @@ class Client:
     ) -> Handle[Any]:
         awaited = self._follower.await_result(task.task_id)
         results = topic_card(card, "results").name
-        topic, partition, key, value = outgoing(card, task, encode(task))
-        if not self._follower.follows(results, partition):
+        headers = self._tracer.headers() if self._tracer is not None else None
+        record = Outgoing(*outgoing(card, task, encode(task)), headers)
+        if not self._follower.follows(results, record.partition):
             await self._follow(card)
         log, clock, runner = self._log, self._clock, self._runner
         group = self._topics.group(card.pool)
-        found = await runner.call(
-            lambda: submit_once(log, clock, runner, group, task, (topic, partition, key, value))
-        )
+        found = await runner.call(lambda: submit_once(log, clock, runner, group, task, record))
         if found is not None:
-            admin, since = log.admin(), found.submitted_at // 1000 - SKEW_MS
-            offsets = await self._runner.call(
-                lambda: admin.offsets_at(results, [partition], max(0, since))
+            # The result came after the task, by the broker's clock.
+            admin, since = log.admin(), found.appended_ms
+            offsets = await runner.call(
+                lambda: admin.offsets_at(results, [record.partition], since)
             )
             self._follower.rewind({(results, p): o for p, o in offsets.items()})
-        return Handle(task.task_id, (found or task).run_id, awaited, parse)
+        return Handle(task.task_id, (found.task if found else task).run_id, awaited, parse)
 
 
 def _micros(moment: datetime) -> int:

@@ -31,9 +31,16 @@ class Handle(Generic[Out]):
         self, task_id: str, run_id: str, awaited: Awaited, parse: Callable[[bytes], Out]
     ) -> None:
         self.task_id = task_id
-        self.run_id = run_id
+        self._run_id = run_id
         self._awaited = awaited
         self._parse = parse
+
+    @property
+    def run_id(self) -> str:
+        """The run it belongs to; on a handle that was looked up, empty until its result came."""
+        future = self._awaited.future
+        ended = future.done() and not future.cancelled() and future.exception() is None
+        return self._run_id or (future.result().run_id if ended else "")
 
     async def result(self, timeout: Duration | None = None) -> Out:
         """The output. TaskFailed, TaskCancelled or TaskExpired if there is none; WaitTimeout."""

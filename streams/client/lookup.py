@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from streams.avro import decode
 from streams.catalog import read_all
+from streams.core.outbox import Outgoing
 from streams.errors import BrokerUnreachable, LogError, RecordUndecodable, TaskDuplicate
 from streams.ports import Clock, Log, Runner
 from streams.records import Task
@@ -14,27 +16,33 @@ TRIES_MAX = 5
 CALL_TIMEOUT_S = 10.0
 
 
+class Found(NamedTuple):
+    """A task in the log, and when the broker appended it (milliseconds since the epoch)."""
+
+    task: Task
+    appended_ms: int
+
+
 def find_task(
     log: Log,
     clock: Clock,
-    record: tuple[str, int, bytes, bytes],
+    record: Outgoing,
     task_id: str,
     pause: Callable[[float], object],
-) -> Task | None:
+) -> Found | None:
     """The task with this id in its partition, or None; reads the partition, comparing keys.
 
     Waits for the end of transactions that are open there: the task may stand behind them.
     """
-    topic, partition, key, _ = record
-    for found in read_all(log, topic, [partition], clock, pause=pause):
-        if found.key() != key:
+    for found in read_all(log, record.topic, [record.partition], clock, pause=pause):
+        if found.key() != record.key:
             continue
         try:
             task = decode(found.value() or b"", Task)
         except RecordUndecodable:
             continue
         if task.task_id == task_id:
-            return task
+            return Found(task, found.timestamp()[1])
     return None
 
 
@@ -44,15 +52,14 @@ def submit_once(
     runner: Runner,
     group: str,
     task: Task,
-    record: tuple[str, int, bytes, bytes],
-) -> Task | None:
+    record: Outgoing,
+) -> Found | None:
     """Write the task unless its id is in the log; returns the earlier task if there is one.
 
     Exact also for callers at the same time: the id is a transactional id, so of two callers
     one is fenced, looks again, and finds the other's task. Blocks. TaskDuplicate if the
     earlier task has another input.
     """
-    topic, partition, key, value = record
 
     def pause(seconds: float) -> None:
         runner.wait_until(lambda: False, seconds, lambda: None)
@@ -63,14 +70,14 @@ def submit_once(
             producer.init(CALL_TIMEOUT_S)
             earlier = find_task(log, clock, record, task.task_id, pause)
             if earlier is not None:
-                if earlier.input != task.input:
+                if earlier.task.input != task.input:
                     raise TaskDuplicate(
                         f"task id '{task.task_id}' was used before with another input",
                         hint="an id names one piece of work; choose another for new work",
                     )
                 return earlier
             producer.begin()
-            producer.produce(topic, partition, key, value)
+            producer.produce(*record)
             producer.commit(CALL_TIMEOUT_S)
         except LogError as error:
             # Fenced or unknown: look again, now as the newest owner of the id.

@@ -272,7 +272,9 @@ def test_a_result_can_be_looked_up_again_and_again() -> None:
             task_id = (await client.submit(echo, "kept", key="k", task_id="own")).task_id
             await client.ask(echo, "other", key="k")
             for _ in range(3):
-                assert await (await client.handle(echo, task_id)).result(20) == "kept"
+                found = await client.handle(echo, task_id)
+                assert await found.result(20) == "kept"
+                assert found.run_id == task_id
                 assert await (await client.handle(echo, task_id, key="k")).result(20) == "kept"
                 same = await client.submit(echo, "kept", key="k", task_id="own")
                 assert await same.result(20) == "kept"
