@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,9 @@ from .terminal import COLUMNS, LINES, Terminal, fits
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND_S = 90.0
+SETTLE_S = 10.0
+_LOOKS = re.compile(r"streams \w+ (list|get|report)\b")
+"""Commands that only look: what runs in the background may need a moment to show."""
 
 
 def name_of(page: Path) -> str:
@@ -68,13 +73,22 @@ class Reader:
     def _console(self, block: Block) -> None:
         assert self._terminal is not None
         for command, shown in block.commands():
-            status, printed = self._terminal.run(command, COMMAND_S)
-            # The prefix only keeps the pages apart.
-            printed = printed.replace(f"{self._prefix}.", "")
+            status, printed = self._run(command)
+            end = time.monotonic() + SETTLE_S
+            while shown and not fits(shown, printed) and _LOOKS.match(command):
+                if time.monotonic() > end:
+                    break
+                status, printed = self._run(command)
             where = f"{name_of(block.page)}:{block.line}: $ {command}\n"
             assert ("error[" in shown) == (status != 0), f"{where}exit {status}\n{printed}"
             if shown:
                 assert fits(shown, printed), f"{where}prints\n{printed}\nnot\n{shown}"
+
+    def _run(self, command: str) -> tuple[int, str]:
+        assert self._terminal is not None
+        status, printed = self._terminal.run(command, COMMAND_S)
+        # The prefix only keeps the pages apart.
+        return status, printed.replace(f"{self._prefix}.", "")
 
 
 @pytest.fixture
