@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -313,12 +314,7 @@ class Executor:
 
     def _count_latency(self, work: Work) -> None:
         took = self._clock.now_micros() - work.task.submitted_at
-        index = 0
-        for bound in LATENCY_BOUNDS_MICROS:
-            if took <= bound:
-                break
-            index += 1
-        self._shared.stats.latency_counts[index] += 1
+        self._shared.stats.latency_counts[bisect_left(LATENCY_BOUNDS_MICROS, took)] += 1
 
     def _sweep(self) -> None:
         """Cut off attempts whose time is over; one timer for all of them."""
