@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -47,7 +48,20 @@ class ThreadRunner:
         return running
 
     async def call(self, function: Callable[[], T]) -> T:
-        return await asyncio.to_thread(function)
+        """On a daemon thread of its own: the end of a process does not wait for a broker."""
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = loop.create_future()
+
+        def run() -> None:
+            try:
+                result = function()
+            except BaseException as error:
+                _tell(loop, outcome, lambda error=error: outcome.set_exception(error))
+            else:
+                _tell(loop, outcome, lambda: outcome.set_result(result))
+
+        threading.Thread(target=run, name="call", daemon=True).start()
+        return await outcome
 
     def wait_until(
         self, condition: Callable[[], bool], timeout_s: float, tick: Callable[[], None]
@@ -78,6 +92,19 @@ class ThreadRunner:
                 wait.signal.wait(wait.seconds)
         with self._stepped:
             self._stepped.notify_all()
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, outcome: asyncio.Future[T], tell: Callable[[], None]
+) -> None:
+    """Have the loop take an outcome, if anybody still waits for it."""
+
+    def unless_given_up() -> None:
+        if not outcome.done():
+            tell()
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+        loop.call_soon_threadsafe(unless_given_up)
 
 
 class RunningThread:

@@ -142,7 +142,8 @@ async def run_host(
     started: asyncio.Future[None] | None = None,
 ) -> None:
     """Start, run until ``stop``, drain; with ``keep`` set the slot's partitions wait for it."""
-    await host.start()
+    if not await _started(host, stop):
+        return
     if started is not None:
         started.set_result(None)
     failure: StreamsError | None = None
@@ -153,3 +154,22 @@ async def run_host(
     await host.stop(leave=not keep.is_set())
     if failure is not None:
         raise failure
+
+
+async def _started(host: Host, stop: asyncio.Event) -> bool:
+    """Start, unless ``stop`` comes first: then no group was joined that would have to be left."""
+    if stop.is_set():
+        return False
+    starting = asyncio.create_task(host.start())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            return True
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        return False
+    finally:
+        stopping.cancel()

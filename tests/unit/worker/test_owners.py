@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from streams.core.offsets import INCOMPLETE_MAX, CompletionMap, decode
 from streams.errors import LogError
 from streams.ports import Committed
 from streams.testing.memory import Call
+from streams.worker.host import Host, run_host
 
 from .simulation import Fails, Simulation, simulate, until
 
@@ -340,5 +342,21 @@ def test_a_task_that_kills_its_worker_is_dead_lettered_alone(fails_first: bool) 
             assert (letter.task_id, letter.reason) == (records[50].task_id, "killed_worker")
             assert letter.attempts == 3
             fleet.verify()
+
+    simulate(scenario)
+
+
+def test_a_worker_that_is_stopped_before_it_began_joins_nothing() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet:
+            late = Host([work], replace(fleet.hosts[0]._around, slot="late"))
+            stop = asyncio.Event()
+            stop.set()
+            await run_host(late, stop, asyncio.Event())
+            members = fleet.log.admin().group(fleet.topics.group("work")).members
+            assert late.pools == []
+            assert [member.client_id for member in members] == ["pool.work.slot-0"]
 
     simulate(scenario)
