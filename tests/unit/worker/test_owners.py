@@ -355,8 +355,9 @@ def test_a_worker_that_is_stopped_before_it_began_joins_nothing() -> None:
             stop = asyncio.Event()
             stop.set()
             await run_host(late, stop, asyncio.Event())
-            members = fleet.log.admin().group(fleet.topics.group("work")).members
             assert late.pools == []
+            await asyncio.sleep(10)
+            members = fleet.log.admin().group(fleet.topics.group("work")).members
             assert [member.client_id for member in members] == ["pool.work.slot-0"]
 
     simulate(scenario)
