@@ -137,7 +137,15 @@ class KafkaAdmin:
         if not places:
             return {}
         # First without waiting for transactions: then the coordinator is there and answers.
-        found = self._committed(group, places, False, COORDINATOR_TIMEOUT_S)
+        end = time.monotonic() + COORDINATOR_TIMEOUT_S
+        while True:
+            try:
+                found = self._committed(group, places, False, COORDINATOR_TIMEOUT_S)
+                break
+            except LogError as error:
+                if error.kind not in _COORDINATOR_MOVES or time.monotonic() > end:
+                    raise
+                time.sleep(RETRY_S)
         if stable:
             try:
                 found = self._committed(group, places, True, STABLE_TIMEOUT_S)
@@ -244,7 +252,11 @@ class KafkaAdmin:
             stale: LogError | None = None
             for p, future in self._ask_offsets(topic, left, spec).items():
                 try:
-                    found[p] = _result(future, topic=topic, partition=p).offset
+                    offset = _result(future, topic=topic, partition=p).offset
+                    if offset == OFFSET_INVALID:
+                        # What the client says of a partition whose leader it has lost.
+                        raise LogError("LEADER_NOT_AVAILABLE", topic=topic, partition=p)
+                    found[p] = offset
                 except LogError as error:
                     if error.kind not in _STALE or time.monotonic() > end:
                         raise

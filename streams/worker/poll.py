@@ -29,6 +29,7 @@ FENCE_S = SESSION_S - 1.5
 """A longer gap between two polls means that the process was stopped: others may own by now."""
 RELEASE_S = 2.0
 """How long a revocation waits for the committer: everybody else waits with it."""
+REST_S = 0.2
 LEAVE_S = 5.0
 ROOM_S = 0.3
 """How long fetching stops before it is paused; rebalances wait with it."""
@@ -318,16 +319,23 @@ class Poll:
             self._shared.stopped[partition] = error
             log.error("partition %s stops: %s; hint: %s", partition, error.message, error.hint)
 
-    def _release(self, partitions: Sequence[int], timeout_s: float) -> bool:
+    def _release(self, partitions: Sequence[int], timeout_s: float) -> None:
         shared = self._shared
         with shared.lock:
             releasing = shared.ledger.release(partitions)
         shared.committer.set()
-        return self._runner.wait_until(
+        released = self._runner.wait_until(
             lambda: shared.failure is not None or all(p.released or p.foreign for p in releasing),
             timeout_s,
             self._tick,
         )
+        if released:
+            # What ended while the mark was committed: one more transaction, or it runs again.
+            self._runner.wait_until(
+                lambda: shared.failure is not None or not any(p.box for p in releasing),
+                REST_S,
+                self._tick,
+            )
 
     def _give_up(self, partitions: Sequence[int]) -> None:
         shared = self._shared
