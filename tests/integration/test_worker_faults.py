@@ -178,8 +178,9 @@ def test_a_rolling_restart_runs_no_finished_task_again(fleet: Fleet) -> None:
     fleet.until_answered()
     ends = Counter(entry.number for entry in fleet.diary() if entry.event == "end")
     again = [number for number, times in ends.items() if times > 1]
-    # What ends in the moment between the release and the loss of a partition runs again.
-    assert len(again) <= 3, again
+    # What ends in the moment between the release and the loss of a partition runs again: over
+    # six rebalances of 1,500 tasks less than one worker runs at once.
+    assert len(again) < 20, again
     for member in members:
         member.signal(signal.SIGTERM)
     assert [member.ended() for member in members] == [0, 0, 0]
