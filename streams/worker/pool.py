@@ -23,7 +23,7 @@ from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
 from streams.worker.task_context import TaskContext
 from streams.worker.work import Outcomes, Work
 
-HELD_MIN = 4_000
+HELD_MIN = 20_000
 """Records in memory per pool, at least: what finishes between two commits is among them."""
 STOP_S = 10.0
 
