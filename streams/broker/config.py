@@ -12,6 +12,7 @@ HOST = "127.0.0.1"
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 STARTED = "Kafka Server started"
 
+_NONE: Mapping[str, str] = {}
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 
 
@@ -38,8 +39,10 @@ class Node:
         return (self.home / "data" / "meta.properties").exists()
 
 
-def server_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
-    """The broker's settings.
+def server_properties(
+    node: Node, nodes: Sequence[Node], over: Mapping[str, str] = _NONE
+) -> dict[str, str]:
+    """The broker's settings, those of ``over`` put over our own.
 
     The voters are static, so that ports may change from one start to the next.
     """
@@ -56,6 +59,7 @@ def server_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "log.dirs": str(node.home / "data"),
         **_REPLICATION[len(nodes)],
         **_SETTINGS,
+        **over,
     }
 
 
@@ -96,9 +100,10 @@ _REPLICATION: Mapping[int, Mapping[str, str]] = {
 BROKERS_ALLOWED = tuple(_REPLICATION)
 
 
-def write_properties(node: Node, nodes: Sequence[Node]) -> None:
+def write_properties(node: Node, nodes: Sequence[Node], over: Mapping[str, str] = _NONE) -> None:
+    """Write the file that the broker reads, its settings as in ``server_properties``."""
     node.home.mkdir(parents=True, exist_ok=True)
-    settings = server_properties(node, nodes)
+    settings = server_properties(node, nodes, over)
     text = "".join(f"{name}={value}\n" for name, value in settings.items())
     node.properties.write_text(text.replace("\\", "\\\\"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,12 +15,14 @@ from streams.broker.cluster import ANY_PORT, Cluster
 class Kafka:
     """One or three brokers on any free ports and temporary data.
 
-    A context manager, sync and async; brokers count from 1. When the process ends, however it
-    ends, the brokers end and the data are removed. Raises KafkaFailed, ExtraMissing.
+    ``properties`` are broker settings over the package's own. A context manager, sync and async;
+    brokers count from 1. When the process ends, however it ends, the brokers end and the data are
+    removed. Raises KafkaFailed, ExtraMissing.
     """
 
-    def __init__(self, brokers: int = 1) -> None:
+    def __init__(self, brokers: int = 1, *, properties: Mapping[str, str] | None = None) -> None:
         self._brokers = brokers
+        self._properties = properties
         self._cluster: Cluster | None = None
 
     @property
@@ -30,7 +33,13 @@ class Kafka:
     def start(self) -> None:
         """Return when all brokers serve."""
         scratch = Path(tempfile.mkdtemp(prefix="streams-kafka-"))
-        self._cluster = Cluster(scratch / "data", self._brokers, port=ANY_PORT, scratch=scratch)
+        self._cluster = Cluster(
+            scratch / "data",
+            self._brokers,
+            port=ANY_PORT,
+            scratch=scratch,
+            properties=self._properties,
+        )
         self._cluster.start()
 
     def stop(self) -> None:

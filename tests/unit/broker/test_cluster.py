@@ -68,3 +68,11 @@ def test_every_replicated_topic_survives_what_the_cluster_promises(
     assert settings["controller.quorum.voters"].count("@") == brokers
     assert settings["replica.fetch.max.bytes"] == settings["message.max.bytes"]
     assert MESSAGE_BYTES_MAX >= 4 * 1024 * 1024
+
+
+def test_broker_settings_of_the_caller_go_over_the_packages_own(tmp_path: Path) -> None:
+    node = Node(1, 10_001, 20_001, tmp_path)
+    own = server_properties(node, [node])
+    settings = server_properties(node, [node], {"auto.create.topics.enable": "true", "x.y": "z"})
+    assert settings == own | {"auto.create.topics.enable": "true", "x.y": "z"}
+    assert own["auto.create.topics.enable"] == "false"
