@@ -38,6 +38,7 @@ _GROUPS = "it follows from the agent's name, the prefix and --slot"
 _TIMES = "the recovery of a dead worker is timed by it"
 OWNED: Mapping[str, str] = {
     "acks": _WRITES,
+    "allow.auto.create.topics": "only `streams topic apply` makes topics",
     "auto.commit.interval.ms": _OFFSETS,
     "auto.offset.reset": _READS,
     "bootstrap.servers": "set bootstrap instead",

@@ -138,6 +138,8 @@ def _merge(bootstrap: str, properties: Properties, default: Config, fixed: Confi
         **default,
         **properties,
         "error_cb": log_event,
+        # Producers would ask the broker to make what they do not find, with settings of its own.
+        "allow.auto.create.topics": False,
         **fixed,
         "bootstrap.servers": bootstrap,
     }
