@@ -68,6 +68,10 @@ def read_from(
         moved_at = clock.monotonic()
         while open_:
             consumed = reader.consume(5_000, 0.1)
+            for error in consumed.errors:
+                # Said once, then silence: waiting would not help.
+                if error.kind == "TOPIC_AUTHORIZATION_FAILED":
+                    raise error
             if consumed.records or consumed.ended:
                 moved_at = clock.monotonic()
             elif clock.monotonic() - moved_at > READ_TIMEOUT_S:

@@ -342,8 +342,9 @@ class LogError(StreamsError):
         fatal: bool = False,
         topic: str | None = None,
         partition: int | None = None,
+        hint: str = "",
     ) -> None:
-        super().__init__(f"{kind}: {message}" if message else kind)
+        super().__init__(f"{kind}: {message}" if message else kind, hint=hint)
         self.kind = kind
         self.retriable = retriable
         self.abortable = abortable

@@ -121,7 +121,14 @@ class TransactionalProducer(Protocol):
         """Fence every older producer of the same id and end its open transaction."""
         ...
 
-    def begin(self) -> None: ...
+    def begin(self, *, report: bool = True) -> None:
+        """Begin a transaction; with ``report`` its refused records are named by ``refusals``.
+
+        Without, a refused record still makes the transaction fail. Reports are dear: the
+        client enters Python for each record that was written, refused or not.
+        """
+        ...
+
     def produce(
         self,
         topic: str,
@@ -136,7 +143,10 @@ class TransactionalProducer(Protocol):
     def commit(self, timeout_s: float) -> None: ...
     def abort(self, timeout_s: float) -> None: ...
     def refusals(self) -> list[Refusal]:
-        """Delivery errors since ``begin``, in the order in which they were reported."""
+        """Delivery errors since ``begin``, in the order in which they were reported.
+
+        Without reports only what the client itself refused, which it may do with none.
+        """
         ...
 
     def destroy(self) -> None:
@@ -234,7 +244,10 @@ class Admin(Protocol):
         ...
 
     def topics(self, names: Iterable[str] | None = None) -> dict[str, TopicInfo]:
-        """The topics that exist, from fresh metadata; a missing name is missing in the result."""
+        """The topics that exist, from fresh metadata; a missing name is missing in the result.
+
+        LogError for a name that is hidden from this user.
+        """
         ...
 
     def topic_config(self, name: str) -> dict[str, str]: ...

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from streams.avro import decode
 from streams.catalog import read_all
 from streams.core.outbox import Outgoing
+from streams.core.verdicts import DENIED_KINDS
 from streams.errors import BrokerUnreachable, LogError, RecordUndecodable, TaskDuplicate
 from streams.ports import Clock, Log, Runner
 from streams.records import Task
@@ -80,6 +81,8 @@ def submit_once(
             producer.produce(*record)
             producer.commit(CALL_TIMEOUT_S)
         except LogError as error:
+            if error.kind in DENIED_KINDS or error.kind == "TOPIC_AUTHORIZATION_FAILED":
+                raise
             # Fenced or unknown: look again, now as the newest owner of the id.
             last = error
         else:

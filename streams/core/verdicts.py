@@ -81,7 +81,10 @@ def judge(error: LogError, refusals: Sequence[Refusal], own_topics: Collection[s
         return Judgement(Action.REPLACE, error, culprits)
     if error.kind in STALE_KINDS:
         return Judgement(Action.RESEND, error)
-    vague = error.kind in VAGUE_KINDS or any(r.error.kind in VAGUE_KINDS for r in refusals)
+    # Without the right to a topic the transaction is refused before any record, and no topic named.
+    vague = error.kind in VAGUE_KINDS | {"TOPIC_AUTHORIZATION_FAILED"} or any(
+        r.error.kind in VAGUE_KINDS for r in refusals
+    )
     if vague:
         # A time-out and a fatal error too: the search begins with a new producer and with what
         # is committed, and without it a topic deleted after use blocks every outbox for ever.

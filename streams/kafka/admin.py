@@ -26,7 +26,7 @@ from confluent_kafka.admin import (
 
 from streams.errors import LogError
 from streams.kafka import config
-from streams.kafka.errors import log_error, raised
+from streams.kafka.errors import GROUP_DENIED, TOPIC_DENIED, log_error, raised
 from streams.ports import Bounds, Committed, GroupInfo, Member, TopicInfo, TopicSpec
 
 REQUEST_TIMEOUT_S = 10.0
@@ -67,9 +67,11 @@ class KafkaAdmin:
     def topics(
         self, names: Iterable[str] | None = None, *, timeout_s: float = REQUEST_TIMEOUT_S
     ) -> dict[str, TopicInfo]:
-        """The topics that exist, from fresh metadata; a missing name is missing in the result."""
+        """The topics that exist, from fresh metadata; a missing name is missing in the result.
+
+        LogError for a name that is hidden from this user.
+        """
         try:
-            # All of them: asking for one by name creates it where brokers are set so.
             found = self._client.list_topics(timeout=timeout_s).topics
         except KafkaException as exception:
             raise raised(exception) from exception
@@ -79,7 +81,19 @@ class KafkaAdmin:
             if topic.error is None and (wanted is None or name in wanted):
                 replication = min((len(p.replicas) for p in topic.partitions.values()), default=0)
                 infos[name] = TopicInfo(name, len(topic.partitions), replication)
+        for name in sorted((wanted or set()) - infos.keys()):
+            self._check_visible(name, timeout_s)
         return infos
+
+    def _check_visible(self, name: str, timeout_s: float) -> None:
+        """LogError if the topic is not missing but hidden: a list leaves out both."""
+        try:
+            found = self._client.list_topics(name, timeout=timeout_s).topics[name]
+        except KafkaException as exception:
+            raise raised(exception) from exception
+        if found.error is not None and found.error.name() == TOPIC_DENIED:
+            right = f"DESCRIBE on topic '{name}' (READ and WRITE include it)"
+            raise log_error(found.error, name, rights={TOPIC_DENIED: right})
 
     def default_replication(self) -> int:
         """Replicas of each partition of a topic that is made now."""
@@ -103,7 +117,7 @@ class KafkaAdmin:
         failures: list[LogError] = []
         for name, future in futures.items():
             try:
-                _result(future, topic=name)
+                _result(future, topic=name, right=f"CREATE on topic '{name}'")
             except LogError as error:
                 failures.append(error)
         if failures:
@@ -170,6 +184,10 @@ class KafkaAdmin:
         The admin client's own request hangs for good once a coordinator has been restarted,
         and may then end the process (librdkafka issue 4605).
         """
+        rights = {
+            GROUP_DENIED: f"READ on group '{group}'",
+            TOPIC_DENIED: f"DESCRIBE on topic '{places[0].topic}' (READ and WRITE include it)",
+        }
         with self._lock:
             reader = self._readers.get((group, stable))
             if reader is None:
@@ -178,10 +196,10 @@ class KafkaAdmin:
         try:
             found = reader.committed(places, timeout=timeout_s)
         except KafkaException as exception:
-            raise raised(exception) from exception
+            raise raised(exception, rights=rights) from exception
         for place in found:
             if place.error is not None:
-                raise log_error(place.error, place.topic, place.partition)
+                raise log_error(place.error, place.topic, place.partition, rights)
         return found
 
     def set_committed(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
@@ -196,7 +214,7 @@ class KafkaAdmin:
                 [asked], request_timeout=REQUEST_TIMEOUT_S
             )
 
-        _places(_of_group(ask, group), topic)
+        _places(_of_group(ask, group, "READ"), topic)
 
     def groups(self) -> list[str]:
         future = self._client.list_consumer_groups(request_timeout=REQUEST_TIMEOUT_S)
@@ -208,7 +226,7 @@ class KafkaAdmin:
             return self._client.describe_consumer_groups([name], request_timeout=REQUEST_TIMEOUT_S)
 
         try:
-            found = _of_group(ask, name)
+            found = _of_group(ask, name, "DESCRIBE")
         except LogError as error:
             if error.kind == "GROUP_ID_NOT_FOUND":
                 return GroupInfo(name, "dead", ())
@@ -230,8 +248,8 @@ class KafkaAdmin:
     def _config(self, kind: ResourceType, name: str) -> dict[str, str]:
         resource = ConfigResource(kind, name)
         futures = self._client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)
-        topic = name if kind == ResourceType.TOPIC else None
-        entries = _result(futures[resource], topic=topic)
+        whose = f"topic '{name}'" if kind == ResourceType.TOPIC else "the cluster"
+        entries = _result(futures[resource], right=f"DESCRIBE_CONFIGS on {whose}")
         return {key: entry.value for key, entry in entries.items() if entry.value is not None}
 
     def _ask_offsets(
@@ -282,6 +300,7 @@ class KafkaAdmin:
 
 
 _REPLICATION = "default.replication.factor"
+_DENIED = frozenset({TOPIC_DENIED, GROUP_DENIED, "CLUSTER_AUTHORIZATION_FAILED"})
 _STALE = frozenset(
     {
         "_TIMED_OUT",
@@ -294,28 +313,42 @@ _STALE = frozenset(
 )
 
 
-def _result(future: Future[Any], *, topic: str | None = None, partition: int | None = None) -> Any:
-    """What a future of the admin client brings; its types are not known to the checker."""
+def _result(
+    future: Future[Any],
+    *,
+    topic: str | None = None,
+    partition: int | None = None,
+    right: str = "",
+) -> Any:
+    """What a future of the admin client brings; its types are not known to the checker.
+
+    ``right`` is the one it takes, if not to describe ``topic``.
+    """
     try:
         return future.result(_FUTURE_TIMEOUT_S)
     except KafkaException as exception:
-        error = raised(exception, topic, partition)
+        needed = right or f"DESCRIBE on topic '{topic}' (READ and WRITE include it)"
+        rights = dict.fromkeys(_DENIED, needed)
+        error = raised(exception, topic, partition, rights)
         if error.kind == "_NOENT":
             # How the client says that metadata show no leader for the partition.
             error = LogError(
-                "UNKNOWN_TOPIC_OR_PART", "no such partition", topic=topic, partition=partition
+                "UNKNOWN_TOPIC_OR_PART",
+                f"topic '{topic}' has no such partition",
+                topic=topic,
+                partition=partition,
             )
         raise error from exception
     except FutureTimeout as exception:
         raise LogError("_TIMED_OUT", "no answer", topic=topic, partition=partition) from exception
 
 
-def _of_group(ask: Callable[[], dict[str, Future[Any]]], group: str) -> Any:
+def _of_group(ask: Callable[[], dict[str, Future[Any]]], group: str, right: str) -> Any:
     """The answer of a group's coordinator, asked again while it is still being found or loaded."""
     end = time.monotonic() + REQUEST_TIMEOUT_S
     while True:
         try:
-            return _result(ask()[group])
+            return _result(ask()[group], right=f"{right} on group '{group}'")
         except LogError as error:
             if error.kind not in _COORDINATOR_MOVES or time.monotonic() > end:
                 raise

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, Message
 
 from streams.errors import LogError
-from streams.kafka.errors import log_error
+from streams.kafka.errors import TOPIC_DENIED, log_error
 from streams.ports import Consumed, Record, TopicPartition
 
 Messages = list["Message[Any, Any]"]
 EMPTY = Consumed(())
+_NONE: Mapping[str, str] = {}
 
 
 def wait_first(client: Consumer, timeout_s: float) -> Messages:
@@ -26,7 +27,7 @@ def take_ready(client: Consumer, messages_max: int) -> Messages:
     return client.consume(messages_max, 0) if messages_max > 0 else []
 
 
-def sort(messages: Messages) -> Consumed:
+def sort(messages: Messages, group_rights: Mapping[str, str] = _NONE) -> Consumed:
     """Split errors and ends of partitions from the records."""
     records = [message for message in messages if message.error() is None]
     typed = cast(Sequence[Record], records)
@@ -40,7 +41,8 @@ def sort(messages: Messages) -> Consumed:
             continue
         topic, partition = message.topic(), message.partition()
         if error.code() != KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
-            errors.append(log_error(error, topic, partition))
+            rights = {TOPIC_DENIED: f"READ on topic '{topic}'", **group_rights}
+            errors.append(log_error(error, topic, partition, rights))
         elif topic is not None and partition is not None:
             ended[topic, partition] = message.offset() or 0
     return Consumed(typed, errors, ended)

@@ -109,7 +109,7 @@ def producer(bootstrap: str, properties: Properties) -> Config:
 
 
 def transactional_producer(bootstrap: str, properties: Properties, name: str) -> Config:
-    """A transactional producer; its reports of delivery come for failures only."""
+    """A transactional producer; it reports deliveries of failures only."""
     fixed: Config = {
         "transactional.id": name,
         "client.id": name,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
 from streams.kafka.batch import EMPTY, Messages, sort, take_ready, wait_first
-from streams.kafka.errors import raised
+from streams.kafka.errors import GROUP_DENIED, raised
 from streams.ports import Consumed, Membership, RebalanceListener
 
 LEAVE_TIMEOUT_S = 5.0
@@ -26,9 +26,10 @@ class KafkaGroupConsumer:
     gave no offset (or raised) stay paused.
     """
 
-    def __init__(self, client: Consumer, topic: str) -> None:
+    def __init__(self, client: Consumer, topic: str, group: str) -> None:
         self._client = client
         self._topic = topic
+        self._rights = {GROUP_DENIED: f"READ on group '{group}'"}
         self._listener: RebalanceListener | None = None
         self._owned: set[int] = set()
         self._gone: set[int] = set()
@@ -49,7 +50,7 @@ class KafkaGroupConsumer:
     def consume(self, records_max: int, timeout_s: float) -> Consumed:
         if self._held:
             held, self._held = self._held[:records_max], self._held[records_max:]
-            return sort(held)
+            return sort(held, self._rights)
         try:
             messages = wait_first(self._client, timeout_s)
             # Partitions that went before the message came cannot be the message's.
@@ -63,7 +64,7 @@ class KafkaGroupConsumer:
         if self._failure is not None:
             self._held = messages
             self._raise_failure()
-        return sort(messages) if messages else EMPTY
+        return sort(messages, self._rights) if messages else EMPTY
 
     def membership(self) -> Membership:
         token = self._client.consumer_group_metadata()

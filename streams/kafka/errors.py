@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -26,14 +27,29 @@ _CONNECTIONS = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT"})
 _ALWAYS_FATAL = frozenset({"_FATAL", "_FENCED"})
 
 
+TOPIC_DENIED = "TOPIC_AUTHORIZATION_FAILED"
+GROUP_DENIED = "GROUP_AUTHORIZATION_FAILED"
+ID_DENIED = "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"
+_NO_RIGHTS: Mapping[str, str] = {}
+
+
 def log_error(
-    error: KafkaError, topic: str | None = None, partition: int | None = None
+    error: KafkaError,
+    topic: str | None = None,
+    partition: int | None = None,
+    rights: Mapping[str, str] = _NO_RIGHTS,
 ) -> LogError:
-    """The client's error as a value; a negative partition means none."""
+    """The client's error as a value; a negative partition means none.
+
+    ``rights`` says for each kind of denial which right was needed, ``READ on topic 'x'``: the
+    broker itself never tells.
+    """
     kind = error.name()
+    right = rights.get(kind)
     return LogError(
         kind,
-        error.str(),
+        error.str() if right is None else f"the right {right} is missing",
+        hint="" if right is None else "allow it, with kafka-acls for example",
         retriable=error.retriable(),
         abortable=error.txn_requires_abort(),
         fatal=error.fatal() or kind in _ALWAYS_FATAL,
@@ -43,10 +59,13 @@ def log_error(
 
 
 def raised(
-    exception: KafkaException, topic: str | None = None, partition: int | None = None
+    exception: KafkaException,
+    topic: str | None = None,
+    partition: int | None = None,
+    rights: Mapping[str, str] = _NO_RIGHTS,
 ) -> LogError:
     """The error inside an exception of the client."""
-    return log_error(exception.args[0], topic, partition)
+    return log_error(exception.args[0], topic, partition, rights)
 
 
 def log_event(error: KafkaError) -> None:

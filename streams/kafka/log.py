@@ -44,14 +44,15 @@ class KafkaLog:
     ) -> KafkaGroupConsumer:
         """A consumer; with a ``slot`` it is a static member of that instance id."""
         settings = config.group_consumer(self._bootstrap, self._properties, group, client_id, slot)
-        return KafkaGroupConsumer(config.make(ck.Consumer, settings), topic)
+        return KafkaGroupConsumer(config.make(ck.Consumer, settings), topic, group)
 
     def transactional_producer(
         self, transactional_id: str, *, group: str
     ) -> KafkaTransactionalProducer:
-        """``group`` is not needed: the membership names it at each ``send_offsets``."""
+        """A producer of this id; ``group`` is the one whose offsets it may send."""
         return KafkaTransactionalProducer(
-            config.transactional_producer(self._bootstrap, self._properties, transactional_id)
+            config.transactional_producer(self._bootstrap, self._properties, transactional_id),
+            group,
         )
 
     def producer(self) -> KafkaProducer:

@@ -11,12 +11,13 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from streams.errors import LogError
 from streams.kafka import config
-from streams.kafka.errors import log_error, raised
+from streams.kafka.errors import GROUP_DENIED, ID_DENIED, TOPIC_DENIED, log_error, raised
 from streams.ports import Committed, Headers, Membership, Refusal
 
 OFFSETS_TIMEOUT_S = config.TRANSACTION_TIMEOUT_MS / 1000
 QUEUE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
+DeliveryReport = Callable[[KafkaError | None, "Message[Any, Any]"], None]
 RETRY_S = 0.01
 
 
@@ -27,19 +28,26 @@ class KafkaTransactionalProducer:
     the broker refuses: it is among the refusals, and ``send_offsets`` and ``commit`` fail.
     """
 
-    def __init__(self, settings: config.Config) -> None:
+    def __init__(self, settings: config.Config, group: str) -> None:
+        self._rights = {
+            ID_DENIED: f"WRITE on transactional id '{settings['transactional.id']}'",
+            GROUP_DENIED: f"READ on group '{group}'",
+        }
         self._refusals: list[Refusal] = []
         self._refused_here: LogError | None = None
         self._destroyed = False
-        self._client = config.make(ck.Producer, {**settings, "on_delivery": self._report})
+        self._on_delivery: DeliveryReport | None = None
+        self._client = config.make(ck.Producer, settings)
 
     def init(self, timeout_s: float) -> None:
         """Fence every older producer of the same id and end its open transaction."""
-        _repeat(self._client.init_transactions, timeout_s)
+        _repeat(self._client.init_transactions, timeout_s, self._rights)
 
-    def begin(self) -> None:
+    def begin(self, *, report: bool = True) -> None:
+        """Begin; without ``report`` the client need not enter Python for each record."""
         self._refusals.clear()
         self._refused_here = None
+        self._on_delivery = self._report if report else None
         try:
             self._client.begin_transaction()
         except KafkaException as exception:
@@ -55,7 +63,12 @@ class KafkaTransactionalProducer:
     ) -> None:
         try:
             self._client.produce(
-                topic, value, key, partition, headers=list(headers) if headers else None
+                topic,
+                value,
+                key,
+                partition,
+                self._on_delivery,
+                headers=list(headers) if headers else None,
             )
         except BufferError:
             self._produce_when_room(topic, partition, key, value, headers)
@@ -71,14 +84,14 @@ class KafkaTransactionalProducer:
         def send(timeout_s: float) -> None:
             self._client.send_offsets_to_transaction(positions, membership.token, timeout_s)
 
-        _repeat(send, OFFSETS_TIMEOUT_S)
+        _repeat(send, OFFSETS_TIMEOUT_S, self._rights)
 
     def commit(self, timeout_s: float) -> None:
         self._require_complete()
-        _repeat(self._client.commit_transaction, timeout_s)
+        _repeat(self._client.commit_transaction, timeout_s, self._rights)
 
     def abort(self, timeout_s: float) -> None:
-        _repeat(self._client.abort_transaction, timeout_s)
+        _repeat(self._client.abort_transaction, timeout_s, self._rights)
 
     def refusals(self) -> list[Refusal]:
         """Delivery errors since ``begin``, in the order in which they were reported."""
@@ -108,7 +121,12 @@ class KafkaTransactionalProducer:
             self._client.poll(0.01)
             try:
                 self._client.produce(
-                    topic, value, key, partition, headers=list(headers) if headers else None
+                    topic,
+                    value,
+                    key,
+                    partition,
+                    self._on_delivery,
+                    headers=list(headers) if headers else None,
                 )
             except BufferError:
                 continue
@@ -138,11 +156,11 @@ class KafkaTransactionalProducer:
             raise self._refused_here
 
     def _report(self, error: KafkaError | None, message: Message[Any, Any]) -> None:
-        """Called for failures only, inside the client's calls on the committer's thread."""
+        """Called inside the client's calls on the committer's thread."""
         topic, partition = message.topic(), message.partition()
         if error is None or topic is None or partition is None:
             return
-        refused = log_error(error, topic, partition)
+        refused = log_error(error, topic, partition, _may_write(topic))
         self._refusals.append(Refusal(topic, partition, message.key(), message.value(), refused))
 
 
@@ -197,12 +215,17 @@ def _reporter(
         if error is None:
             on_delivery(None)
         else:
-            on_delivery(log_error(error, message.topic(), message.partition()))
+            topic = message.topic()
+            on_delivery(log_error(error, topic, message.partition(), _may_write(topic)))
 
     return report
 
 
-def _repeat(call: Callable[[float], None], timeout_s: float) -> None:
+def _may_write(topic: str | None) -> Mapping[str, str]:
+    return {TOPIC_DENIED: f"WRITE on topic '{topic}'"}
+
+
+def _repeat(call: Callable[[float], None], timeout_s: float, rights: Mapping[str, str]) -> None:
     """Make a call of the transaction protocol again while its error is retriable.
 
     A time-out is retriable too: the same call picks up the outcome. LogError at the end.
@@ -213,7 +236,7 @@ def _repeat(call: Callable[[float], None], timeout_s: float) -> None:
         try:
             call(max(left_s, 0.0))
         except KafkaException as exception:
-            error = raised(exception)
+            error = raised(exception, rights=rights)
             if not error.retriable or left_s <= 0:
                 raise error from exception
             time.sleep(RETRY_S)

@@ -67,6 +67,8 @@ class Committer:
         self._outboxes_max = OUTBOXES_MAX
         self._fences = Fences(identity.group, identity.transactional_id, clock)
         self._suspect: tuple[Outbox | None, int] = (None, 0)
+        self._reports = False
+        """Refused records are named: only after a failure, for naming costs a call per record."""
         self._stopping = False
 
     def init(self) -> None:
@@ -119,7 +121,7 @@ class Committer:
             return False
         producer = self._producer
         try:
-            producer.begin()
+            producer.begin(report=self._reports)
             yield None
             produce = producer.produce
             for outbox in plan.outboxes:
@@ -146,11 +148,15 @@ class Committer:
             shared.ledger.settle(plan)
         now = self._clock.monotonic()
         took = now - started
+        self._reports = False
         shared.stats.commits += 1
         shared.stats.commits_micros.append(round(took * 1e6))
         # A transaction costs the broker more with every partition in it: at most about half of
         # the time goes into them, so that the cost per task falls under load instead.
-        self._next_at = started + min(INTERVAL_MAX_S, max(INTERVAL_MIN_S, took * 2))
+        # With more waiting than it could take, there is nothing to wait for.
+        full = len(plan.outboxes) >= self._outboxes_max
+        pause = 0.0 if full else min(INTERVAL_MAX_S, max(INTERVAL_MIN_S, took * 2))
+        self._next_at = started + pause
         self._outboxes_max = min(OUTBOXES_MAX, self._outboxes_max * 2)
         shared.room.set()
         self._on_settled()
@@ -158,6 +164,7 @@ class Committer:
     def _failed(self, plan: Plan, error: LogError) -> Stepper:
         judgement = judge(error, self._producer.refusals(), self._identity.own_topics)
         log.info("transaction of %s: %s: %s", self._identity.group, error, judgement.action.name)
+        asked, self._reports = self._reports, True
         match judgement.action:
             case Action.RESEND:
                 yield from self._abort()
@@ -166,7 +173,8 @@ class Committer:
                 yield from self._renew()
             case Action.SEARCH:
                 yield from self._renew()
-                self._search(plan, error)
+                if asked:
+                    self._search(plan, error)
             case Action.RECOVER:
                 self._send_less(plan)
                 yield from self._recover()
@@ -258,14 +266,15 @@ class Committer:
         """Nobody is named: blame a record whose topic or partition is gone, else halve."""
         topics = {r.topic for o in plan.outboxes for r in o.records}
         try:
-            exists = self._admin.topics(topics)
+            # All that there are: what is hidden from this user cannot be written either.
+            exists = self._admin.topics()
         except LogError as unanswered:
             log.info("searching for a refused record: %s", unanswered)
             return
         missing = topics - exists.keys()
         for name in missing & self._identity.own_topics:
             raise PoolStopped(
-                f"topic '{name}' is missing, no outcome can be written",
+                f"topic '{name}' is missing, or the right WRITE on it: no outcome can be written",
                 hint="`streams topic apply` creates it",
             )
         culprits = [
@@ -278,7 +287,9 @@ class Committer:
         if not culprits and len(plan.outboxes) == 1 and self._failed_alone(plan.outboxes[0]):
             culprits = plan.outboxes
         for outbox in culprits:
-            self._put_failure(outbox, error)
+            gone = next((r.topic for r in outbox.records if r.topic in missing), None)
+            what = f"topic '{gone}' is missing, or the right WRITE on it"
+            self._put_failure(outbox, LogError(error.kind, what) if gone else error)
         if not culprits:
             self._send_less(plan)
 
@@ -298,7 +309,10 @@ class Committer:
     def _put_failure(self, outbox: Outbox, error: StreamsError) -> None:
         replacement = self._refuse(outbox, error)
         if replacement is None:
-            raise PoolStopped(f"the report of a refused record was refused too: {error}")
+            raise PoolStopped(
+                f"the report of a refused record was refused too: {error}",
+                hint=f"check the right WRITE on {', '.join(sorted(self._identity.own_topics))}",
+            )
         with self._shared.lock:
             self._shared.ledger.replace(outbox, replacement)
 

@@ -310,6 +310,8 @@ class Poll:
                 f"topic '{self._identity.topic}' cannot be read: {error}",
                 hint="check that it exists and that the worker has the right to read it",
             )
+        elif error.kind == "GROUP_AUTHORIZATION_FAILED":
+            raise error
         else:
             log.info("consumer of %s: %s", self._identity.group, error)
 
