@@ -8,7 +8,7 @@ lies one call on the log, so a simulation can put a fault or another worker at a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 
 from streams.core.ledger import Plan
@@ -287,9 +287,8 @@ class Committer:
         if not culprits and len(plan.outboxes) == 1 and self._failed_alone(plan.outboxes[0]):
             culprits = plan.outboxes
         for outbox in culprits:
-            gone = next((r.topic for r in outbox.records if r.topic in missing), None)
-            what = f"topic '{gone}' is missing, or the right WRITE on it"
-            self._put_failure(outbox, LogError(error.kind, what) if gone else error)
+            topics = {r.topic for r in outbox.records} - self._identity.own_topics
+            self._put_failure(outbox, _naming(error, topics & missing or topics))
         if not culprits:
             self._send_less(plan)
 
@@ -327,3 +326,11 @@ class Committer:
     def _new_producer(self) -> TransactionalProducer:
         identity = self._identity
         return self._log.transactional_producer(identity.transactional_id, group=identity.group)
+
+
+def _naming(error: LogError, topics: Collection[str]) -> LogError:
+    """A refusal that names no topic, with those it can be about."""
+    if not topics or error.kind != "TOPIC_AUTHORIZATION_FAILED":
+        return error
+    names = " or ".join(f"topic '{name}'" for name in sorted(topics))
+    return LogError(error.kind, f"the right WRITE on {names} is missing")
