@@ -121,14 +121,7 @@ class TransactionalProducer(Protocol):
         """Fence every older producer of the same id and end its open transaction."""
         ...
 
-    def begin(self, *, report: bool = True) -> None:
-        """Begin a transaction; with ``report`` its refused records are named by ``refusals``.
-
-        Without, a refused record still makes the transaction fail. Reports are dear: the
-        client enters Python for each record that was written, refused or not.
-        """
-        ...
-
+    def begin(self) -> None: ...
     def produce(
         self,
         topic: str,
@@ -143,10 +136,7 @@ class TransactionalProducer(Protocol):
     def commit(self, timeout_s: float) -> None: ...
     def abort(self, timeout_s: float) -> None: ...
     def refusals(self) -> list[Refusal]:
-        """Delivery errors since ``begin``, in the order in which they were reported.
-
-        Without reports only what the client itself refused, which it may do with none.
-        """
+        """Delivery errors since ``begin``, in the order in which they were reported."""
         ...
 
     def destroy(self) -> None:

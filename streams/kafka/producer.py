@@ -17,7 +17,6 @@ from streams.ports import Committed, Headers, Membership, Refusal
 OFFSETS_TIMEOUT_S = config.TRANSACTION_TIMEOUT_MS / 1000
 QUEUE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
-DeliveryReport = Callable[[KafkaError | None, "Message[Any, Any]"], None]
 RETRY_S = 0.01
 
 
@@ -36,18 +35,15 @@ class KafkaTransactionalProducer:
         self._refusals: list[Refusal] = []
         self._refused_here: LogError | None = None
         self._destroyed = False
-        self._on_delivery: DeliveryReport | None = None
-        self._client = config.make(ck.Producer, settings)
+        self._client = config.make(ck.Producer, {**settings, "on_delivery": self._report})
 
     def init(self, timeout_s: float) -> None:
         """Fence every older producer of the same id and end its open transaction."""
         _repeat(self._client.init_transactions, timeout_s, self._rights)
 
-    def begin(self, *, report: bool = True) -> None:
-        """Begin; without ``report`` the client need not enter Python for each record."""
+    def begin(self) -> None:
         self._refusals.clear()
         self._refused_here = None
-        self._on_delivery = self._report if report else None
         try:
             self._client.begin_transaction()
         except KafkaException as exception:
@@ -63,12 +59,7 @@ class KafkaTransactionalProducer:
     ) -> None:
         try:
             self._client.produce(
-                topic,
-                value,
-                key,
-                partition,
-                self._on_delivery,
-                headers=list(headers) if headers else None,
+                topic, value, key, partition, headers=list(headers) if headers else None
             )
         except BufferError:
             self._produce_when_room(topic, partition, key, value, headers)
@@ -121,12 +112,7 @@ class KafkaTransactionalProducer:
             self._client.poll(0.01)
             try:
                 self._client.produce(
-                    topic,
-                    value,
-                    key,
-                    partition,
-                    self._on_delivery,
-                    headers=list(headers) if headers else None,
+                    topic, value, key, partition, headers=list(headers) if headers else None
                 )
             except BufferError:
                 continue
@@ -156,7 +142,7 @@ class KafkaTransactionalProducer:
             raise self._refused_here
 
     def _report(self, error: KafkaError | None, message: Message[Any, Any]) -> None:
-        """Called inside the client's calls on the committer's thread."""
+        """Called for failures only, inside the client's calls on the committer's thread."""
         topic, partition = message.topic(), message.partition()
         if error is None or topic is None or partition is None:
             return

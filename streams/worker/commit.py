@@ -67,8 +67,6 @@ class Committer:
         self._outboxes_max = OUTBOXES_MAX
         self._fences = Fences(identity.group, identity.transactional_id, clock)
         self._suspect: tuple[Outbox | None, int] = (None, 0)
-        self._reports = False
-        """Refused records are named: only after a failure, for naming costs a call per record."""
         self._stopping = False
 
     def init(self) -> None:
@@ -121,7 +119,7 @@ class Committer:
             return False
         producer = self._producer
         try:
-            producer.begin(report=self._reports)
+            producer.begin()
             yield None
             produce = producer.produce
             for outbox in plan.outboxes:
@@ -148,7 +146,6 @@ class Committer:
             shared.ledger.settle(plan)
         now = self._clock.monotonic()
         took = now - started
-        self._reports = False
         shared.stats.commits += 1
         shared.stats.commits_micros.append(round(took * 1e6))
         # A transaction costs the broker more with every partition in it: at most about half of
@@ -164,7 +161,6 @@ class Committer:
     def _failed(self, plan: Plan, error: LogError) -> Stepper:
         judgement = judge(error, self._producer.refusals(), self._identity.own_topics)
         log.info("transaction of %s: %s: %s", self._identity.group, error, judgement.action.name)
-        asked, self._reports = self._reports, True
         match judgement.action:
             case Action.RESEND:
                 yield from self._abort()
@@ -173,8 +169,7 @@ class Committer:
                 yield from self._renew()
             case Action.SEARCH:
                 yield from self._renew()
-                if asked:
-                    self._search(plan, error)
+                self._search(plan, error)
             case Action.RECOVER:
                 self._send_less(plan)
                 yield from self._recover()

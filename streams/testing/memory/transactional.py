@@ -39,7 +39,6 @@ class MemoryTransactionalProducer:
         self._state: State = "new"
         self._error: LogError | None = None
         self._refusals: list[Refusal] = []
-        self._reports = True
         self._sequence_broken = False
 
     def init(self, timeout_s: float) -> None:
@@ -50,10 +49,9 @@ class MemoryTransactionalProducer:
             self._epoch = self._id.epoch
         self._state = "ready"
 
-    def begin(self, *, report: bool = True) -> None:
+    def begin(self) -> None:
         with self._call("begin", (), "ready"):
             self._refusals.clear()
-            self._reports = report
         self._state = "open"
 
     def produce(
@@ -114,7 +112,7 @@ class MemoryTransactionalProducer:
 
     def refusals(self) -> list[Refusal]:
         """Delivery errors since ``begin``, in the order in which they were reported."""
-        return list(self._refusals) if self._reports else []
+        return list(self._refusals)
 
     def destroy(self) -> None:
         """Drop the producer without ending its transaction."""
