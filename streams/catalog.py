@@ -92,6 +92,15 @@ def read_from(
         reader.close()
 
 
+def unanswered(error: LogError) -> StreamsError:
+    """What to raise when the log refuses to serve a topic: TopicMissing if it is not there."""
+    if error.kind not in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC") or error.topic is None:
+        return error
+    return TopicMissing(
+        f"topic '{error.topic}' does not exist", hint=f"`{_APPLY} PATH` makes all topics"
+    )
+
+
 class Catalog:
     """Reads and writes ``schemas`` and ``agents``. Safe to use from one event loop."""
 

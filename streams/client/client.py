@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from streams.address import Address
 from streams.avro import encode
-from streams.catalog import Catalog
+from streams.catalog import Catalog, unanswered
 from streams.client.deliver import Deliverer
 from streams.client.follow import Awaited, Follower
 from streams.client.handles import Batch, Handle
@@ -20,7 +20,7 @@ from streams.client.lookup import submit_once
 from streams.client.schema import check_json
 from streams.clock import SystemClock
 from streams.core.outbox import Outgoing
-from streams.errors import StreamsError
+from streams.errors import LogError, StreamsError
 from streams.ids import partition_of, task_time_ms
 from streams.ids import task_id as new_task_id
 from streams.policies import Duration
@@ -123,7 +123,8 @@ class Client:
         Tasks with the same ``key`` run one after the other. With a ``task_id`` of the caller's
         own, submitting the same task again (same id, key and input) returns a handle on the
         first; a different input is TaskDuplicate. ``deadline`` defaults to one day from now.
-        Raises InputInvalid, InputTooLarge, DeadlineTooLate, AgentUnknown, BrokerUnreachable.
+        Raises InputInvalid, InputTooLarge, DeadlineTooLate, AgentUnknown, TopicMissing,
+        BrokerUnreachable.
         """
         card, body, parse = await self._prepare(agent, input)
         now = self._clock.now_micros()
@@ -263,7 +264,10 @@ class Client:
                 p for p in range(results.partitions) if not self._follower.follows(results.name, p)
             ]
             if partitions:
-                bounds = await self._runner.call(lambda: admin.bounds(results.name, partitions))
+                try:
+                    bounds = await self._runner.call(lambda: admin.bounds(results.name, partitions))
+                except LogError as error:
+                    raise unanswered(error) from error
                 self._follower.follow({(results.name, p): b.end for p, b in bounds.items()})
 
     async def _submit_once(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from streams.catalog import unanswered
 from streams.errors import BrokerUnreachable, LogError, StreamsError
 from streams.ports import Headers, Log, Runner, Signal, Stepper, Wait
 
@@ -105,6 +106,9 @@ def _refused(error: LogError) -> StreamsError:
             f"the task was not acknowledged: {error}",
             hint="it may have been written; submit it with a task_id of your own to be sure",
         )
+    why = unanswered(error)
+    if why is not error:
+        return why
     return StreamsError(
         f"the task was refused: {error}",
         hint="check the topic and the right to write to it",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from streams.avro import decode
-from streams.catalog import read_all
+from streams.catalog import read_all, unanswered
 from streams.core.outbox import Outgoing
 from streams.core.verdicts import DENIED_KINDS
 from streams.errors import BrokerUnreachable, LogError, RecordUndecodable, TaskDuplicate
@@ -83,6 +83,9 @@ def submit_once(
         except LogError as error:
             if error.kind in DENIED_KINDS or error.kind == "TOPIC_AUTHORIZATION_FAILED":
                 raise
+            why = unanswered(error)
+            if why is not error:
+                raise why from error
             # Fenced or unknown: look again, now as the newest owner of the id.
             last = error
         else:
