@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from io import BytesIO
-from operator import attrgetter
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -272,17 +271,14 @@ def _codec(kind: type) -> _Codec:
 
 
 def _values(schema: Json) -> Callable[[Any], Dict]:
-    """A function from an object of the record's class to the writer's dict."""
-    names = tuple(field["name"] for field in schema["fields"])
-    values_of = attrgetter(*names)
+    """A function from an object of the record's class to the writer's dict, not to be changed."""
     parts = [(field["name"], _part_values(field["type"])) for field in schema["fields"]]
     nested = [(name, part) for name, part in parts if part]
 
     def values(record: Any) -> Dict:
-        found = dict(zip(names, values_of(record), strict=True))
-        for name, part in nested:
-            found[name] = part(found[name])
-        return found
+        found: Dict = vars(record)
+        inner = {name: part(found[name]) for name, part in nested if found[name]}
+        return {**found, **inner} if inner else found
 
     return values
 
@@ -295,7 +291,7 @@ def _part_values(schema: Json) -> Callable[[Any], Any] | None:
     values = _values(record)
     if many:
         return lambda parts: [values(part) for part in parts]
-    return lambda part: None if part is None else values(part)
+    return values
 
 
 def _part(schema: Json) -> tuple[bool, Json]:

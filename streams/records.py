@@ -2,8 +2,8 @@
 
 Fields stand in the order of the schema and carry its defaults; what a field means and its
 unit are the schema's ``doc``. Timestamps are integer microseconds since the epoch (UTC).
-The classes are not frozen: freezing triples the time to construct one, and every task makes
-several.
+The classes are not frozen, which triples the time to construct one, and have no slots: their
+``__dict__`` is what the Avro writer takes. Every task makes several.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Ordering = Literal["key", "none"]
 TopicKind = Literal["tasks", "results", "dead"]
 
 
-@dataclass(slots=True)
+@dataclass
 class Task:
     """One unit of work for an agent; a record of tasks.<pool>."""
 
@@ -40,7 +40,7 @@ class Task:
     redrive_of: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class ErrorReport:
     """An error, readable without the code that raised it."""
 
@@ -51,7 +51,7 @@ class ErrorReport:
     frames: list[str] = field(default_factory=list[str])
 
 
-@dataclass(slots=True)
+@dataclass
 class Result(Generic[Out]):
     """The single terminal record of a task; a record of results.<pool>.
 
@@ -82,7 +82,7 @@ class Result(Generic[Out]):
     parent_task_id: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class Cost:
     """One exact amount that a task caused; a record of costs."""
 
@@ -103,7 +103,7 @@ class Cost:
     price_version: str = ""
 
 
-@dataclass(slots=True)
+@dataclass
 class PoolBeat:
     """One pool of a worker at the time of a heartbeat."""
 
@@ -130,7 +130,7 @@ class PoolBeat:
     latency_counts: list[int] = field(default_factory=list[int])
 
 
-@dataclass(slots=True)
+@dataclass
 class Heartbeat:
     """What a worker says about itself each second; a record of heartbeats."""
 
@@ -151,7 +151,7 @@ class Heartbeat:
     pools: list[PoolBeat] = field(default_factory=list[PoolBeat])
 
 
-@dataclass(slots=True)
+@dataclass
 class Header:
     """One header of a Kafka record."""
 
@@ -159,7 +159,7 @@ class Header:
     value: bytes | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class DeadLetter:
     """A record that cannot succeed, with its original; a record of dead.<pool>."""
 
@@ -182,7 +182,7 @@ class DeadLetter:
     tenant: str = ""
 
 
-@dataclass(slots=True)
+@dataclass
 class TopicCard:
     """A topic of a pool as it was applied."""
 
@@ -193,7 +193,7 @@ class TopicCard:
     max_message_bytes: int
 
 
-@dataclass(slots=True)
+@dataclass
 class AgentCard:
     """What others need to know of an agent without its code; a record of agents."""
 

@@ -82,19 +82,10 @@ class TaskContext:
     def charge(
         self, resource: str, *, amount_micros: int, units: int = 1, kind: str = "tool"
     ) -> None:
-        for name, value in (("amount_micros", amount_micros), ("units", units)):
-            whole = isinstance(value, int) and not isinstance(value, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
-            if not whole or not 0 <= value <= AMOUNT_MAX:
-                raise UsageError(
-                    f"charge({resource!r}, {name}={value!r}): not a whole number from 0",
-                    hint="amounts are exact: millionths of the currency, never a float",
-                )
-        for name, text in (("resource", resource), ("kind", kind)):
-            if not 0 < len(text) <= TEXT_MAX or not _is_writable(text):
-                raise UsageError(
-                    f"charge({name}={text[:TEXT_MAX]!r}): not a text of 1 to {TEXT_MAX} characters",
-                    hint="name what was used; details belong into the output",
-                )
+        _check_amount(resource, "amount_micros", amount_micros)
+        _check_amount(resource, "units", units)
+        _check_text("resource", resource)
+        _check_text("kind", kind)
         _check_room(self._work.charges, "costs")
         if self._work.cost_micros + amount_micros > AMOUNT_MAX:
             raise UsageError(f"the charges of one task add up to more than {AMOUNT_MAX} millionths")
@@ -131,6 +122,22 @@ class TaskContext:
                 "this attempt is over, so nothing can be submitted from it",
                 hint="await what the handler starts before it returns",
             )
+
+
+def _check_amount(resource: str, name: str, value: int) -> None:
+    if type(value) is not int or not 0 <= value <= AMOUNT_MAX:
+        raise UsageError(
+            f"charge({resource!r}, {name}={value!r}): not a whole number from 0",
+            hint="amounts are exact: millionths of the currency, never a float",
+        )
+
+
+def _check_text(name: str, text: str) -> None:
+    if not 0 < len(text) <= TEXT_MAX or not (text.isascii() or _is_writable(text)):
+        raise UsageError(
+            f"charge({name}={text[:TEXT_MAX]!r}): not a text of 1 to {TEXT_MAX} characters",
+            hint="name what was used; details belong into the output",
+        )
 
 
 def _check_room(caused: Sequence[object], what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -22,6 +23,7 @@ from streams.topics import Topics
 FRAMES_MAX = 12
 MESSAGE_MAX = 4_000
 LINE_MAX = 200
+TENANTS_MAX = 1_000
 OVERHEAD_BYTES = 512
 """What a record takes beside its value, generously: batch header, key, headers."""
 
@@ -91,6 +93,7 @@ class Outcomes:
         self._dead = topics.dead(agent.name)
         self._source = topics.tasks(agent.name)
         self._costs = topics.costs
+        self._place_of_costs = lru_cache(TENANTS_MAX)(self._place_costs)
 
     @property
     def own_topics(self) -> frozenset[str]:
@@ -181,8 +184,7 @@ class Outcomes:
 
     def _cost_records(self, work: Work) -> list[Outgoing]:
         task = work.task
-        key = f"{task.tenant}\0{self._worker_id}".encode()
-        partition = partition_of(key, self._costs_partitions)
+        partition, key = self._place_of_costs(task.tenant)
         return [
             Outgoing(
                 self._costs,
@@ -207,6 +209,11 @@ class Outcomes:
             )
             for number, charge in zip(count(1), work.charges, strict=False)
         ]
+
+    def _place_costs(self, tenant: str) -> tuple[int, bytes]:
+        """Partition and key of this worker's costs for a tenant."""
+        key = f"{tenant}\0{self._worker_id}".encode()
+        return partition_of(key, self._costs_partitions), key
 
     def _dead_letter(
         self, record: Record, task: Task | None, reason: str, error: ErrorReport, attempts: int
