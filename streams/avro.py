@@ -276,7 +276,7 @@ def _values(schema: Json) -> Callable[[Any], Dict]:
     nested = [(name, part) for name, part in parts if part]
 
     def values(record: Any) -> Dict:
-        found: Dict = vars(record)
+        found = cast(Dict, vars(record))
         inner = {name: part(found[name]) for name, part in nested if found[name]}
         return {**found, **inner} if inner else found
 

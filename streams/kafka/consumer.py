@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
@@ -13,6 +14,7 @@ from streams.kafka.errors import GROUP_DENIED, raised
 from streams.ports import Consumed, Membership, RebalanceListener
 
 LEAVE_TIMEOUT_S = 5.0
+WAKE_TIMEOUT_S = 0.2
 _MAGIC = b"CGMDv2:"
 _GENERATION = struct.Struct("=i")
 
@@ -76,7 +78,9 @@ class KafkaGroupConsumer:
         self._switch(self._client.pause, partitions)
 
     def resume(self, partitions: Iterable[int]) -> None:
-        self._switch(self._client.resume, partitions)
+        resumed = self._switch(self._client.resume, partitions)
+        if resumed:
+            self._wake(resumed)
 
     def unsubscribe(self) -> None:
         """Leave the group (a static member too); waits at most ``LEAVE_TIMEOUT_S``."""
@@ -97,10 +101,21 @@ class KafkaGroupConsumer:
 
     def _switch(
         self, switch: Callable[[list[TopicPartition]], None], partitions: Iterable[int]
-    ) -> None:
+    ) -> list[TopicPartition]:
         owned = [TopicPartition(self._topic, p) for p in partitions if p in self._owned]
         if owned:
             switch(owned)
+        return owned
+
+    def _wake(self, resumed: list[TopicPartition]) -> None:
+        """Have the client fetch again now: any request to the partitions' leaders does that.
+
+        Its thread for a broker that has nothing to fetch sleeps for a second, and resuming does
+        not wake it (measured: 0.7 to 1.0 s without this, 0.01 s with it).
+        """
+        asked = [TopicPartition(self._topic, place.partition, 0) for place in resumed]
+        with suppress(KafkaException):
+            self._client.offsets_for_times(asked, WAKE_TIMEOUT_S)
 
     def _on_assign(self, client: Consumer, gained: list[TopicPartition]) -> None:
         partitions = [place.partition for place in gained]
