@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -66,16 +67,17 @@ class ThreadRunner:
     def wait_until(
         self, condition: Callable[[], bool], timeout_s: float, tick: Callable[[], None]
     ) -> bool:
-        left = timeout_s
+        deadline = time.monotonic() + timeout_s
         with self._stepped:
             self._watched += 1
         try:
             while not condition():
-                if left <= 0:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
                     return False
                 with self._stepped:
-                    self._stepped.wait(TICK_S)
-                left -= TICK_S
+                    # A step of another may end this wait early; it does not shorten the whole.
+                    self._stepped.wait(min(TICK_S, left_s))
                 tick()
             return True
         finally:

@@ -72,3 +72,19 @@ def test_a_signal_wakes_a_stepper_and_a_step_wakes_who_waits_for_it() -> None:
     assert runner.wait_until(lambda: bool(seen), 10, lambda: None)
     assert running.join(10)
     assert not runner.wait_until(lambda: False, 0.05, lambda: None)
+
+
+def test_steps_of_others_do_not_shorten_a_wait() -> None:
+    """The committer steps many times while a release waits for it: it has its whole time."""
+    runner, steps_left = ThreadRunner(), 500
+    pause = runner.signal()
+
+    def steps() -> Stepper:
+        nonlocal steps_left
+        while steps_left:
+            steps_left -= 1
+            yield Wait(pause, 0.0005)
+
+    running = runner.spawn("steps", steps())
+    assert runner.wait_until(lambda: steps_left == 0, 20, lambda: None)
+    assert running.join(10)
