@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from io import BytesIO
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, cast
@@ -125,11 +126,7 @@ def learn(schema_json: str) -> str:
     that could make a few bytes decode without end.
     """
     try:
-        schema = json.loads(schema_json)
-        prefix = _prefix(schema)
-        name = fullname(schema).removeprefix(f"{NAMESPACE}.")
-        ours = name in {kind.__name__ for kind in _KINDS}
-        parsed = _parsed(schema) if ours else None
+        prefix, learned = _understood(schema_json)
     except Exception as error:
         raise RecordUndecodable(
             f"a schema that was published cannot be read: {_said(error)}",
@@ -139,8 +136,17 @@ def learn(schema_json: str) -> str:
         if prefix not in _BY_PREFIX and prefix not in _learned:
             while len(_learned) >= LEARNED_MAX:
                 del _learned[next(iter(_learned))]
-            _learned[prefix] = _Learned(name, parsed)
+            _learned[prefix] = learned
     return prefix[2:].hex()
+
+
+@lru_cache(LEARNED_MAX)
+def _understood(schema_json: str) -> tuple[bytes, _Learned]:
+    """What a schema's text says; remembered, because the topic is read again and again."""
+    schema = json.loads(schema_json)
+    name = fullname(schema).removeprefix(f"{NAMESPACE}.")
+    ours = name in {kind.__name__ for kind in _KINDS}
+    return _prefix(schema), _Learned(name, _parsed(schema) if ours else None)
 
 
 def _write(codec: _Codec, record: Any) -> bytes:

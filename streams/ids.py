@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from uuid import UUID
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,48}")
+_random_bytes: Callable[[int], bytes] = os.urandom
 NAME_RULE = "a lower-case letter, then up to 48 of a-z, 0-9 and '-'"
 
 
@@ -18,11 +21,22 @@ def is_name(text: str) -> bool:
 
 def task_id(now_micros: int) -> str:
     """A UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, then 74 random bits."""
-    value = (now_micros // 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = (now_micros // 1000) << 80 | int.from_bytes(_random_bytes(10), "big")
     value = value & ~(0xF << 76) | (0x7 << 76)
     value = value & ~(0x3 << 62) | (0x2 << 62)
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+@contextmanager
+def repeatable(random_bytes: Callable[[int], bytes]) -> Generator[None, None, None]:
+    """Draw task ids from another source inside ``with``, so that a simulation can be repeated."""
+    global _random_bytes
+    before, _random_bytes = _random_bytes, random_bytes
+    try:
+        yield
+    finally:
+        _random_bytes = before
 
 
 def task_time_ms(task_id: str) -> int | None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import isfinite
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from streams.errors import ExtraMissing, LogError
 from streams.ports import Clock, Stepper, Wait
 
+try:
+    from greenlet import getcurrent, greenlet
+except ImportError as missing:
+    raise ExtraMissing("testing", "agents in memory") from missing
+
 T = TypeVar("T")
+Pace = Callable[[], float]
 
 STEP_S = 0.01
 """Time from a ``None`` to the next step, and of one round of waiting inside a stepper."""
@@ -49,16 +56,19 @@ class LoopSignal:
 
 
 class LoopRunning:
-    """A stepper under way; implements :class:`~streams.ports.Running`."""
+    """Something under way in steps; implements :class:`~streams.ports.Running`.
 
-    def __init__(self, name: str, stepper: Stepper, runner: LoopRunner) -> None:
+    Its body has a stack of its own (a greenlet), so it can stop in the middle of a call, as a
+    thread does, and everything else goes on.
+    """
+
+    def __init__(self, name: str, body: Callable[[], None], runner: LoopRunner) -> None:
         self.name = name
-        self._stepper = stepper
+        self._stack: Any = greenlet(body)
         self._runner = runner
         self._signal: LoopSignal | None = None
         self._due = runner.time.monotonic()
         self._changed = asyncio.Event()
-        self._stepping = False
         self._ended = False
         self.error: BaseException | None = None
         """What ended it, if an exception did."""
@@ -68,7 +78,7 @@ class LoopRunning:
         return not self._ended
 
     def join(self, timeout_s: float) -> bool:
-        """Drive the other steppers until this one ends; True if it did."""
+        """Wait for its end, from another stepper or inside ``Runner.call``; True if it ended."""
         return self._runner.wait_until(lambda: self._ended, timeout_s, lambda: None)
 
     async def wait(self) -> None:
@@ -76,33 +86,6 @@ class LoopRunning:
         await asyncio.wait([self._task])
         if self.error is not None:
             raise self.error
-
-    def ready(self) -> bool:
-        """Whether it has a step to make now."""
-        if self._ended or self._stepping or self._runner.frozen:
-            return False
-        woken = self._signal is not None and self._signal.is_set()
-        return woken or self._runner.time.monotonic() >= self._due - EARLY_S
-
-    def step(self) -> None:
-        """Run to the next yield. An exception ends it and is kept."""
-        early_s = self._due - self._runner.time.monotonic()
-        if 0 < early_s <= EARLY_S:
-            self._runner.time.advance(early_s)
-        if self._signal is not None:
-            self._signal.take()
-        self._signal, self._stepping = None, True
-        try:
-            self._pause(next(self._stepper))
-        except StopIteration:
-            self.end()
-        except Exception as error:
-            if not self._ended:
-                self.error = error
-            self.end()
-        finally:
-            self._stepping = False
-            self._changed.set()
 
     def end(self) -> None:
         """Make no further step."""
@@ -113,24 +96,21 @@ class LoopRunning:
         """What it waits for may have changed."""
         self._changed.set()
 
-    def _pause(self, wait: Wait | None) -> None:
-        seconds = STEP_S
-        if wait is not None:
-            assert isinstance(wait.signal, LoopSignal)
-            self._signal, seconds = wait.signal, wait.seconds
-        self._due = self._runner.time.monotonic() + seconds
-
     async def _drive(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, stepped = asyncio.get_running_loop(), False
         while not self._ended:
-            if self.ready():
-                self.step()
+            if self._ready():
+                if stepped:
+                    # Others that are due now come first: each has its turn at one moment.
+                    await asyncio.sleep(0)
+                self._step()
+                stepped = True
                 continue
+            stepped = False
             self._changed.clear()
             if self._signal is not None:
                 self._signal.wake(self._changed)
-            # Frozen, or stepping further out on this stack: only a change goes on from here.
-            timed = isfinite(self._due) and not (self._runner.frozen or self._stepping)
+            timed = isfinite(self._due) and not self._runner.frozen
             timer = loop.call_at(self._due, self._changed.set) if timed else None
             try:
                 await self._changed.wait()
@@ -138,16 +118,53 @@ class LoopRunning:
                 if timer is not None:
                     timer.cancel()
 
+    def _ready(self) -> bool:
+        """Whether it has a step to make now."""
+        if self._runner.frozen:
+            return False
+        woken = self._signal is not None and self._signal.is_set()
+        return woken or self._runner.time.monotonic() >= self._due - EARLY_S
+
+    def _step(self) -> None:
+        """Run to where it waits next. An exception ends it and is kept."""
+        early_s = self._due - self._runner.time.monotonic()
+        if 0 < early_s <= EARLY_S:
+            self._runner.time.advance(early_s)
+        if self._signal is not None:
+            self._signal.take()
+        self._signal = None
+        self._stack.parent = getcurrent()
+        try:
+            wait: Wait | None = self._stack.switch()
+        except Exception as error:
+            if not self._ended:
+                self.error = error
+            self.end()
+            return
+        if self._stack.dead:
+            self.end()
+        else:
+            self._pause(wait)
+
+    def _pause(self, wait: Wait | None) -> None:
+        if wait is None:
+            seconds = self._runner.pace()
+        else:
+            assert isinstance(wait.signal, LoopSignal)
+            self._signal, seconds = wait.signal, wait.seconds
+        self._due = self._runner.time.monotonic() + seconds
+
 
 class LoopRunner:
     """Implements :class:`~streams.ports.Runner` on the running loop: one per simulated process.
 
-    A step is made in one go, so steppers interleave at their yields only, in an order that
-    depends on nothing but the time.
+    A step is made in one go, so steppers interleave at their yields and waits only, in an order
+    that depends on nothing but the time; ``pace`` gives the seconds to the next step.
     """
 
-    def __init__(self, time: SimulatedTime) -> None:
+    def __init__(self, time: SimulatedTime, pace: Pace = lambda: STEP_S) -> None:
         self.time = time
+        self.pace = pace
         self._going = asyncio.Event()
         self._going.set()
         self._running: list[LoopRunning] = []
@@ -161,23 +178,29 @@ class LoopRunner:
 
     def spawn(self, name: str, stepper: Stepper) -> LoopRunning:
         """Start a stepper; its first step comes with the loop's next turn."""
-        running = LoopRunning(name, stepper, self)
-        self._running = [other for other in self._running if other.alive()]
-        self._running.append(running)
-        return running
+
+        def walk() -> None:
+            for wait in stepper:
+                _suspend(wait)
+
+        return self._start(name, walk)
 
     async def call(self, function: Callable[[], T]) -> T:
-        """Run a function on the loop, after its other work; not while frozen."""
-        await asyncio.sleep(0)
-        await self._going.wait()
-        return function()
+        """Run a function that may wait, while the loop goes on; it makes no step while frozen.
+
+        LogError ``_DESTROY`` if the process is killed meanwhile.
+        """
+        outcome: list[T] = []
+        await self._start("call", lambda: outcome.append(function())).wait()
+        if not outcome:
+            raise LogError("_DESTROY", "its process is gone", fatal=True)
+        return outcome[0]
 
     def wait_until(
         self, condition: Callable[[], bool], timeout_s: float, tick: Callable[[], None]
     ) -> bool:
-        """Make steps of the other steppers, and time pass, until the condition holds.
+        """Wait inside a stepper or a ``call`` while everything else goes on.
 
-        Called inside a step, which the loop cannot leave: nothing else on the loop goes on.
         ``tick`` is called every 50 ms. Returns whether the condition held in time.
         """
         deadline = self.time.monotonic() + timeout_s
@@ -189,10 +212,7 @@ class LoopRunner:
             if now >= tick_due:
                 tick_due = now + TICK_S
                 tick()
-            for running in list(self._running):
-                if running.ready():
-                    running.step()
-            self.time.advance(STEP_S)
+            _suspend(None)
         return True
 
     def freeze(self) -> None:
@@ -212,3 +232,40 @@ class LoopRunner:
         """
         for running in self._running:
             running.end()
+
+    def _start(self, name: str, body: Callable[[], None]) -> LoopRunning:
+        running = LoopRunning(name, body, self)
+        self._running = [other for other in self._running if other.alive()]
+        self._running.append(running)
+        return running
+
+
+def _suspend(wait: Wait | None) -> None:
+    """Leave the running body until its next step."""
+    parent = getcurrent().parent
+    assert parent is not None, "waiting is for steppers and Runner.call: the loop itself must go on"
+    parent.switch(wait)
+
+
+def idle(seconds: float) -> None:
+    """Block the running stepper, as a call that waits for data; nothing outside of one."""
+    current = getcurrent()
+    if current.parent is not None:
+        current.parent.switch(Wait(LoopSignal(), seconds))
+
+
+class SingleThread:
+    """Holds a client to one thread, which is whoever calls first: one stepper, or the loop.
+
+    A second one is a bug of the caller: the real client would let it wait for seconds, or let it
+    join in the transaction of the first.
+    """
+
+    def __init__(self) -> None:
+        self._first: Any = None
+
+    def __call__(self) -> None:
+        """AssertionError for a second caller."""
+        caller = getcurrent()
+        self._first = self._first or caller
+        assert caller is self._first, "a second thread calls this client"

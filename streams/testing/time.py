@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from types import TracebackType
@@ -33,6 +34,8 @@ class VirtualTime:
         self._selector: Any = None
         self._select: Callable[[float | None], list[Any]] | None = None
         self._threads: ThreadPoolExecutor | None = None
+        self._thread = 0
+        self._from_thread: Callable[..., Any]
 
     def __enter__(self) -> VirtualTime:
         loop: Any = asyncio.get_running_loop()
@@ -48,6 +51,9 @@ class VirtualTime:
         self._selector.select = self._select_or_jump
         loop.time = self.monotonic
         loop.run_in_executor = self._run_in_executor
+        self._from_thread = loop.call_soon_threadsafe
+        self._thread = threading.get_ident()
+        loop.call_soon_threadsafe = self._call_soon
         return self
 
     def __exit__(
@@ -57,6 +63,7 @@ class VirtualTime:
         traceback: TracebackType | None,
     ) -> None:
         del self._selector.select, self._loop.time, self._loop.run_in_executor
+        del self._loop.call_soon_threadsafe
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
@@ -87,6 +94,12 @@ class VirtualTime:
         if timeout > 0 and not events:
             self._now += timeout
         return events
+
+    def _call_soon(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
+        """Without waking the loop through its socket where it is the loop's own thread."""
+        own = threading.get_ident() == self._thread
+        call = self._loop.call_soon if own else self._from_thread
+        return call(callback, *args, **kwargs)
 
     def _run_in_executor(
         self, executor: Executor | None, func: Callable[..., T], *args: Any

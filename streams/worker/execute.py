@@ -122,6 +122,12 @@ class Executor:
 
     async def stop(self) -> None:
         """Cut off what still runs, and wait for it to end, at most GRACE_S."""
+        running = self.abandon()
+        if running:
+            await asyncio.wait(running, timeout=GRACE_S)
+
+    def abandon(self) -> list[asyncio.Task[None]]:
+        """Start nothing more and cut off what runs; returns what has yet to end."""
         self._draining = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -132,8 +138,7 @@ class Executor:
         running = list(self.running.items())
         for work, handler in running:
             self._cancel(work, handler, work.cut or "lost")
-        if running:
-            await asyncio.wait([handler for _, handler in running], timeout=GRACE_S)
+        return [handler for _, handler in running]
 
     # -- admission ----------------------------------------------------------------------
 

@@ -7,28 +7,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from streams.errors import LogError
 from streams.ports import Bounds, Committed, GroupInfo, Member, TopicInfo, TopicSpec
 from streams.testing.memory.broker import Broker
+from streams.testing.memory.calls import Client
 
 
 class MemoryAdmin:
     """Implements :class:`~streams.ports.Admin`."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, client: Client) -> None:
         self._broker = broker
+        self._client = client
 
     def brokers(self) -> dict[int, str]:
         """The one broker there is."""
-        with self._broker.faults.around("admin", "brokers"):
+        with self._broker.faults.around(self._client, "brokers"):
             return {1: "memory:9092"}
 
     def default_replication(self) -> int:
         """One broker, one replica."""
-        with self._broker.faults.around("admin", "default_replication"):
+        with self._broker.faults.around(self._client, "default_replication"):
             return 1
 
     def topics(self, names: Iterable[str] | None = None) -> dict[str, TopicInfo]:
         """The topics that exist; a missing name is missing in the result."""
         wanted = None if names is None else set(names)
-        with self._broker.faults.around("admin", "topics", wanted):
+        with self._broker.faults.around(self._client, "topics", wanted):
             return {
                 name: TopicInfo(name, len(topic.partitions), 1)
                 for name, topic in self._broker.storage.topics.items()
@@ -36,7 +38,7 @@ class MemoryAdmin:
             }
 
     def topic_config(self, name: str) -> dict[str, str]:
-        with self._broker.faults.around("admin", "topic_config", name):
+        with self._broker.faults.around(self._client, "topic_config", name):
             self._broker.storage.partition(name, 0)
             return dict(self._broker.storage.topics[name].spec.config)
 
@@ -44,7 +46,7 @@ class MemoryAdmin:
         """Create all; LogError names the first topic refused, the others are created."""
         now = self._broker.advance()
         refused: list[LogError] = []
-        with self._broker.faults.around("admin", "create_topics", specs):
+        with self._broker.faults.around(self._client, "create_topics", specs):
             for spec in specs:
                 try:
                     self._broker.storage.create(spec)
@@ -59,7 +61,7 @@ class MemoryAdmin:
     def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, Bounds]:
         numbers = list(partitions)
         self._broker.advance()
-        with self._broker.faults.around("admin", "bounds", topic, numbers):
+        with self._broker.faults.around(self._client, "bounds", topic, numbers):
             return {p: self._broker.storage.partition(topic, p).bounds for p in numbers}
 
     def offsets_at(
@@ -67,7 +69,7 @@ class MemoryAdmin:
     ) -> dict[int, int]:
         """First offset appended at or after the time; the end where there is none."""
         numbers = list(partitions)
-        with self._broker.faults.around("admin", "offsets_at", topic, numbers, timestamp_ms):
+        with self._broker.faults.around(self._client, "offsets_at", topic, numbers, timestamp_ms):
             storage = self._broker.storage
             return {p: storage.partition(topic, p).offset_at(timestamp_ms) for p in numbers}
 
@@ -80,7 +82,7 @@ class MemoryAdmin:
         """
         numbers = list(partitions)
         self._broker.advance()
-        with self._broker.faults.around("admin", "committed", group, topic, numbers, stable):
+        with self._broker.faults.around(self._client, "committed", group, topic, numbers, stable):
             known = self._broker.groups.get(group)
             if known is None:
                 return dict.fromkeys(numbers)
@@ -89,12 +91,16 @@ class MemoryAdmin:
                     raise LogError(
                         "UNSTABLE_OFFSET_COMMIT", retriable=True, topic=topic, partition=p
                     )
-            return {p: known.offsets.get((topic, p)) for p in numbers}
+            return {
+                p: self._broker.misread.pop((group, topic, p), None)
+                or known.offsets.get((topic, p))
+                for p in numbers
+            }
 
     def set_committed(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
         """Overwrite a group's offsets; LogError if the group has members."""
         self._broker.advance()
-        with self._broker.faults.around("admin", "set_committed", group, topic, offsets):
+        with self._broker.faults.around(self._client, "set_committed", group, topic, offsets):
             known = self._broker.group(group)
             if known.members:
                 raise LogError("UNKNOWN_MEMBER_ID", f"group {group} has members", topic=topic)
@@ -104,13 +110,13 @@ class MemoryAdmin:
 
     def groups(self) -> list[str]:
         self._broker.advance()
-        with self._broker.faults.around("admin", "groups"):
+        with self._broker.faults.around(self._client, "groups"):
             known = self._broker.groups.values()
             return sorted(g.name for g in known if g.members or g.offsets)
 
     def group(self, name: str) -> GroupInfo:
         self._broker.advance()
-        with self._broker.faults.around("admin", "group", name):
+        with self._broker.faults.around(self._client, "group", name):
             group = self._broker.groups.get(name)
             if group is None or not (group.members or group.offsets):
                 return GroupInfo(name, "dead", ())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from streams.ports import Clock, Headers
+from collections.abc import Callable
+
+from streams.ports import Clock, Committed, Headers
 from streams.testing.memory.calls import Client, Faults
 from streams.testing.memory.groups import Group
 from streams.testing.memory.storage import Storage, StoredRecord
@@ -16,15 +18,21 @@ class Broker:
     background work.
     """
 
-    def __init__(self, clock: Clock, session_s: float, transaction_s: float) -> None:
+    def __init__(self, clock: Clock, session_s: float, transaction_s: float, idle_s: float) -> None:
         self.clock = clock
         self.session_s = session_s
         self.transaction_s = transaction_s
+        self.idle_s = idle_s
         self.faults = Faults()
         self.storage = Storage()
         self.groups: dict[str, Group] = {}
         self.transactional_ids: dict[str, TransactionalId] = {}
-        self.clients: dict[str, list[Client]] = {}
+        self.clients: list[Client] = []
+        self.late_s: dict[tuple[str, str], float] = {}
+        """Seconds by which the next request of (transactional id, method) is late."""
+        self.misread: dict[tuple[str, str, int], Committed] = {}
+        """What the next look at an offset of (group, topic, partition) gives instead."""
+        self._under_way: list[tuple[float, Callable[[], None]]] = []
         self._advanced_at = -1.0
 
     @property
@@ -32,11 +40,16 @@ class Broker:
         return self.clock.now_micros() // 1000
 
     def advance(self) -> float:
-        """Apply every time-out that is due; returns the time."""
+        """Apply every time-out and late request that is due; returns the time."""
         now = self.clock.monotonic()
         if now == self._advanced_at:
             return now
         self._advanced_at = now
+        if self._under_way:
+            due = [arrive for at, arrive in self._under_way if at <= now]
+            self._under_way = [(at, arrive) for at, arrive in self._under_way if at > now]
+            for arrive in due:
+                arrive()
         for known in self.transactional_ids.values():
             if known.open is not None and now - known.open.started >= self.transaction_s:
                 known.epoch += 1
@@ -45,12 +58,18 @@ class Broker:
             group.advance(now, self.session_s)
         return now
 
-    def client(self, client_id: str) -> Client:
-        """A new client under an id; others of the same id stay as they are."""
-        client = Client(client_id)
-        alive = [known for known in self.clients.get(client_id, ()) if not known.dead]
-        self.clients[client_id] = [*alive, client]
+    def client(self, client_id: str, process: str) -> Client:
+        """A new client of a process; others of the same id stay as they are."""
+        client = Client(client_id, process)
+        self.clients = [*(known for known in self.clients if not known.dead), client]
         return client
+
+    def is_late(self, client: Client, method: str, arrive: Callable[[], None]) -> bool:
+        """Whether this request is late: then it arrives by itself, when its time has come."""
+        seconds = self.late_s.pop((client.id, method), None)
+        if seconds is not None:
+            self._under_way.append((self.clock.monotonic() + seconds, arrive))
+        return seconds is not None
 
     def group(self, name: str) -> Group:
         return self.groups.setdefault(name, Group(name, self.storage))

@@ -14,6 +14,7 @@ class Call(NamedTuple):
     """A call of a client: once before it takes effect, once after.
 
     ``client`` is the client id, the transactional id, or ``producer``, ``reader``, ``admin``.
+    ``process`` is the name given to :meth:`MemoryLog.process`, empty for the log's own clients.
     ``method`` is the port's method, or ``deliver`` (arguments as ``produce``): what becomes of
     a produced record at the broker; an error there is the record's delivery report.
     """
@@ -22,6 +23,7 @@ class Call(NamedTuple):
     method: str
     args: tuple[object, ...]
     applied: bool
+    process: str = ""
 
 
 Fault = Callable[[Call], None]
@@ -36,15 +38,15 @@ class Faults:
     def __init__(self) -> None:
         self.hooks: list[Fault] = []
 
-    def tell(self, client: str, method: str, args: tuple[object, ...], *, applied: bool) -> None:
+    def tell(self, client: Client, method: str, args: tuple[object, ...], *, applied: bool) -> None:
         """Give every hook its chance to raise."""
         if self.hooks:
-            call = Call(client, method, args, applied)
+            call = Call(client.id, method, args, applied, client.process)
             for hook in tuple(self.hooks):
                 hook(call)
 
     @contextmanager
-    def around(self, client: str, method: str, *args: object) -> Generator[None, None, None]:
+    def around(self, client: Client, method: str, *args: object) -> Generator[None, None, None]:
         """Hooks before and after the body; not after a body that raised."""
         self.tell(client, method, args, applied=False)
         yield
@@ -59,6 +61,7 @@ class Client:
     """
 
     id: str
+    process: str = ""
     silent_since: float | None = None
     dead: bool = False
 

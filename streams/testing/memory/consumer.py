@@ -10,6 +10,7 @@ from streams.testing.memory.broker import Broker
 from streams.testing.memory.calls import Client
 from streams.testing.memory.fetch import Fetcher
 from streams.testing.memory.groups import GroupMember, Identity
+from streams.testing.runner import SingleThread, idle
 
 
 class MemoryGroupConsumer:
@@ -30,6 +31,7 @@ class MemoryGroupConsumer:
         self._fetcher = Fetcher(broker.storage)
         self._paused: set[int] = set()
         self._topic_reported = False
+        self._own = SingleThread()
 
     def subscribe(self, listener: RebalanceListener) -> None:
         self._client.require_alive()
@@ -37,6 +39,7 @@ class MemoryGroupConsumer:
 
     def consume(self, records_max: int, timeout_s: float) -> Consumed:
         self._client.require_alive()
+        self._own()
         now = self._broker.advance()
         args = (records_max, timeout_s)
         errors = self._told(args, applied=False)
@@ -45,19 +48,25 @@ class MemoryGroupConsumer:
         self._serve_group(now, errors)
         skip = frozenset((self._topic, p) for p in self._paused)
         records, failed, _ = self._fetcher.fetch(records_max, skip)
+        if not (records or failed or errors):
+            idle(min(timeout_s, self._broker.idle_s))
+            self._client.require_alive()
         return Consumed(records, [*errors, *failed, *self._told(args, applied=True)])
 
     def membership(self) -> Membership:
         self._client.require_alive()
+        self._own()
         member = self._member
         generation, member_id = (-1, "") if member is None else (member.generation, member.id)
         token = Identity(self._group.name, generation, member_id, self._slot)
         return Membership(token, generation, member_id)
 
     def pause(self, partitions: Iterable[int]) -> None:
+        self._own()
         self._paused.update(self._owned.intersection(partitions))
 
     def resume(self, partitions: Iterable[int]) -> None:
+        self._own()
         self._paused.difference_update(partitions)
 
     def unsubscribe(self) -> None:
@@ -80,7 +89,7 @@ class MemoryGroupConsumer:
 
     def _told(self, args: tuple[object, ...], *, applied: bool) -> list[LogError]:
         try:
-            self._broker.faults.tell(self._client.id, "consume", args, applied=applied)
+            self._broker.faults.tell(self._client, "consume", args, applied=applied)
         except LogError as error:
             return [error]
         return []
@@ -125,7 +134,7 @@ class MemoryGroupConsumer:
             self._fetcher.add({(self._topic, p): offsets[p] for p in gained if p in offsets})
         finally:
             # Also if the listener raised: the client library goes on without it.
-            if revoked and member.status == "active":
+            if revoked and member.status == "active" and not self._client.dead:
                 self._group.join(member, self._owned, self._broker.clock.monotonic())
 
     def _give_up(self, partitions: frozenset[int], tell: Callable[[Sequence[int]], None]) -> None:

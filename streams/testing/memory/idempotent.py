@@ -35,9 +35,9 @@ class MemoryProducer:
         self._broker.advance()
         args = (topic, partition, key, value, headers)
         outcome: LogError | None = None
-        with self._broker.faults.around(self._client.id, "produce", *args):
+        with self._broker.faults.around(self._client, "produce", *args):
             try:
-                with self._broker.faults.around(self._client.id, "deliver", *args):
+                with self._broker.faults.around(self._client, "deliver", *args):
                     self._broker.append((topic, partition), key, value, headers)
             except LogError as error:
                 outcome = error

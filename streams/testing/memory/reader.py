@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from streams.errors import LogError
 from streams.ports import Consumed, TopicPartition
 from streams.testing.memory.broker import Broker
+from streams.testing.memory.calls import Client
 from streams.testing.memory.fetch import Fetcher
+from streams.testing.runner import idle
 
 
 class MemoryReader:
@@ -17,8 +19,9 @@ class MemoryReader:
     where it is; with another offset it starts there.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, client: Client) -> None:
         self._broker = broker
+        self._client = client
         self._fetcher = Fetcher(broker.storage)
         self._assigned: dict[TopicPartition, int] = {}
 
@@ -33,10 +36,13 @@ class MemoryReader:
         self._broker.advance()
         args = (records_max, timeout_s)
         try:
-            self._broker.faults.tell("reader", "consume", args, applied=False)
+            self._broker.faults.tell(self._client, "consume", args, applied=False)
         except LogError as error:
             return Consumed((), [error])
-        return Consumed(*self._fetcher.fetch(records_max))
+        fetched = self._fetcher.fetch(records_max)
+        if not any(fetched):
+            idle(min(timeout_s, self._broker.idle_s))
+        return Consumed(*fetched)
 
     def close(self) -> None:
         self._fetcher.drop()

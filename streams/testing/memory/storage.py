@@ -76,6 +76,7 @@ class Partition:
         self.open_since: dict[int, int] = {}
         """First offset of each open transaction here, by producer id."""
         self._records: list[StoredRecord] = []
+        self._deleted: list[StoredRecord] = []
 
     @property
     def end(self) -> int:
@@ -138,8 +139,15 @@ class Partition:
         """Move the log start, as retention does."""
         offset = min(offset, self.end)
         if offset > self.start:
+            self._deleted += self._records[: offset - self.start]
             del self._records[: offset - self.start]
             self.start = offset
+
+    def undelete(self) -> None:
+        """Take back every move of the log start."""
+        self._records = self._deleted + self._records
+        self._deleted = []
+        self.start = 0
 
 
 @dataclass

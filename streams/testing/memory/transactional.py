@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal, cast
 
 from streams.errors import LogError
@@ -11,6 +11,7 @@ from streams.ports import Committed, Headers, Membership, Refusal
 from streams.testing.memory.broker import Broker
 from streams.testing.memory.calls import Client
 from streams.testing.memory.groups import Identity
+from streams.testing.runner import SingleThread
 
 METADATA_CHARACTERS_MAX = 4_095
 
@@ -40,6 +41,7 @@ class MemoryTransactionalProducer:
         self._error: LogError | None = None
         self._refusals: list[Refusal] = []
         self._sequence_broken = False
+        self._own = SingleThread()
 
     def init(self, timeout_s: float) -> None:
         """Fence every older producer of the same id and end its open transaction."""
@@ -50,6 +52,7 @@ class MemoryTransactionalProducer:
         self._state = "ready"
 
     def begin(self) -> None:
+        self._own()
         with self._call("begin", (), "ready"):
             self._refusals.clear()
         self._state = "open"
@@ -65,7 +68,7 @@ class MemoryTransactionalProducer:
         args = (topic, partition, key, value, headers)
         with self._call("produce", args, "open"):
             try:
-                with self._broker.faults.around(self._client.id, "deliver", *args):
+                with self._broker.faults.around(self._client, "deliver", *args):
                     self._append(topic, partition, key, value, headers)
             except LogError as error:
                 self._refusals.append(Refusal(topic, partition, key, value, error))
@@ -75,10 +78,12 @@ class MemoryTransactionalProducer:
     def send_offsets(
         self, topic: str, offsets: Mapping[int, Committed], membership: Membership
     ) -> None:
+        self._own()
         with self._call("send_offsets", (topic, offsets, membership), "open"):
             self._check_records()
             self._id.check(self._epoch)
-            self._group.check_commit(cast(Identity, membership.token))
+            identity = cast(Identity, membership.token)
+            self._group.check_commit(identity)
             for partition, committed in offsets.items():
                 self._broker.storage.partition(topic, partition)
                 if len(committed.metadata) > METADATA_CHARACTERS_MAX:
@@ -88,15 +93,20 @@ class MemoryTransactionalProducer:
                         topic=topic,
                         partition=partition,
                     )
-            now = self._broker.clock.monotonic()
-            for partition, committed in offsets.items():
-                self._id.add_offset(self._group, topic, partition, committed, now)
+            if self._broker.is_late(
+                self._client, "send_offsets", lambda: self._late_offsets(topic, offsets, identity)
+            ):
+                raise LogError("_TIMED_OUT", "send_offsets")
+            self._add_offsets(topic, offsets)
 
     def commit(self, timeout_s: float) -> None:
+        self._own()
         try:
             with self._call("commit", (timeout_s,), "open", "committing"):
                 self._check_records()
                 self._id.check(self._epoch)
+                if self._broker.is_late(self._client, "commit", self._late_commit):
+                    raise LogError("_TIMED_OUT", "commit")
                 self._id.finish(commit=True, timestamp_ms=self._broker.timestamp_ms)
         except LogError:
             if self._state == "open":
@@ -105,6 +115,7 @@ class MemoryTransactionalProducer:
         self._state = "ready"
 
     def abort(self, timeout_s: float) -> None:
+        self._own()
         with self._call("abort", (timeout_s,), "open", "abortable"):
             self._id.check(self._epoch)
             self._id.finish(commit=False, timestamp_ms=self._broker.timestamp_ms)
@@ -129,6 +140,25 @@ class MemoryTransactionalProducer:
         if self._epoch == self._id.epoch:
             self._broker.append((topic, partition), key, value, headers, self._id)
 
+    def _add_offsets(self, topic: str, offsets: Mapping[int, Committed]) -> None:
+        now = self._broker.clock.monotonic()
+        for partition, committed in offsets.items():
+            self._id.add_offset(self._group, topic, partition, committed, now)
+
+    def _late_offsets(
+        self, topic: str, offsets: Mapping[int, Committed], identity: Identity
+    ) -> None:
+        """A request that the client has given up arrives; nobody hears the answer."""
+        with suppress(LogError):
+            self._id.check(self._epoch)
+            self._group.check_commit(identity)
+            self._add_offsets(topic, offsets)
+
+    def _late_commit(self) -> None:
+        with suppress(LogError):
+            self._id.check(self._epoch)
+            self._id.finish(commit=True, timestamp_ms=self._broker.timestamp_ms)
+
     def _check_records(self) -> None:
         """Raise what went wrong with the records of this transaction."""
         if self._refusals:
@@ -149,7 +179,7 @@ class MemoryTransactionalProducer:
         if self._state not in states:
             raise LogError("_STATE", f"{method} in state {self._state}")
         try:
-            with self._broker.faults.around(self._client.id, method, *args):
+            with self._broker.faults.around(self._client, method, *args):
                 yield
         except LogError as error:
             self._fail(error)

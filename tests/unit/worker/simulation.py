@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from streams.agent import Agent
 from streams.avro import decode
 from streams.catalog import read_all
-from streams.client import Client
 from streams.errors import LogError
 from streams.records import Cost, DeadLetter, Result, Task
 from streams.testing import Fleet
+from streams.testing.crew import Member
 from streams.testing.memory import Call
-from streams.testing.runner import LoopRunner
 from streams.verify import check, input_hash
 from streams.worker.host import Host
 
@@ -29,11 +27,6 @@ def simulate(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 class Simulation(Fleet):
     """A Fleet with what tests need: records as they are in the log, and violence."""
-
-    async def _start(self) -> Client:
-        client = await super()._start()
-        self._around = self.hosts[0]._around
-        return client
 
     def read(self, topic: str) -> list[Any]:
         """All committed records of a topic, partition by partition."""
@@ -70,50 +63,27 @@ class Simulation(Fleet):
         report = check(self.log, self.topics, outside, pools=pools)
         assert report.ok, report.text()
 
-    def ids(self, host: Host) -> list[str]:
-        return [pool.identity.transactional_id for pool in host.pools]
+    def member(self, host: Host) -> Member:
+        return next(member for member in self.crew.members if member.host is host)
 
     def kill(self, host: Host) -> None:
-        """As SIGKILL: nothing of this worker goes on, and nobody is told."""
-        for client_id in self.ids(host):
-            self.log.kill(client_id)
-        runner_of(host).kill()
-        for pool in host.pools:
-            pool.executor._draining = True
-            for timer in pool.executor._waiting.values():
-                timer.cancel()
-            for work, running in list(pool.executor.running.items()):
-                work.cut = "lost"
-                running.cancel()
+        self.crew.kill(self.member(host))
 
     def freeze(self, host: Host) -> None:
-        """As SIGSTOP, for the worker's threads; its handlers sleep anyway."""
-        for client_id in self.ids(host):
-            self.log.freeze(client_id)
-        runner_of(host).freeze()
+        self.crew.freeze(self.member(host))
 
     def thaw(self, host: Host) -> None:
-        for client_id in self.ids(host):
-            self.log.thaw(client_id)
-        runner_of(host).thaw()
+        self.crew.thaw(self.member(host))
 
     async def join(self, slot: str, *, static: bool = False) -> Host:
         """One more worker."""
-        around = replace(self._around, runner=LoopRunner(self._time), slot=slot, static=static)
-        host = Host(self._agents, around, replaced=self._replace)
-        await host.start()
-        self._stack.push_async_callback(host.stop)
+        self.crew.agents = self._agents
+        host = (await self.crew.start(slot, static=static)).host
         self.hosts.append(host)
         return host
 
     def owned(self, host: Host) -> list[int]:
         return sorted(host.pools[0].shared.ledger.possessions)
-
-
-def runner_of(host: Host) -> LoopRunner:
-    runner = host._around.runner
-    assert isinstance(runner, LoopRunner)
-    return runner
 
 
 class Fails:
