@@ -14,6 +14,7 @@ from streams.context import Dependency
 from streams.core.lanes import Gate
 from streams.errors import DefinitionError, StreamsError, TopicMissing
 from streams.ports import Running
+from streams.worker.balance import Balance
 from streams.worker.dependencies import Dependencies
 from streams.worker.heartbeat import Heart, LoopWatch
 from streams.worker.pool import Pool
@@ -54,6 +55,8 @@ class Host:
         self.heart: Heart | None = None
         self._beating: Running | None = None
         self._watch: LoopWatch | None = None
+        self._balance: Balance | None = None
+        self._balancing: Running | None = None
 
     async def start(self) -> None:
         """Check topics, publish cards, fence older owners of the slot, join the groups.
@@ -92,6 +95,8 @@ class Host:
         self._beating = around.runner.spawn("heartbeat", self.heart.run())
         for pool in self.pools:
             pool.start()
+        self._balance = Balance(around.log, self.pools, around.runner.signal())
+        self._balancing = around.runner.spawn("balance", self._balance.run())
         self.heart.state = "running"
 
     async def wait(self, stop: asyncio.Event) -> None:
@@ -107,6 +112,8 @@ class Host:
         """Drain, commit, release, leave. What does not end in time is run again by others."""
         if self.heart is not None:
             self.heart.state = "draining"
+        if self._balance is not None:
+            self._balance.stop()
         drained = await asyncio.gather(*(pool.drain(self._drain_s) for pool in self.pools))
         if not all(drained):
             log.warning("tasks did not end within %g s; they will run again", self._drain_s)

@@ -80,6 +80,7 @@ class Poll:
         self._all_paused = False
         self._draining = False
         self._leave: bool | None = None
+        self._rejoining = False
 
     def drain(self) -> None:
         """Fetch nothing more, but stay in the group (any thread)."""
@@ -94,6 +95,10 @@ class Poll:
         self._draining = True
         self._leave = leave
 
+    def rejoin(self) -> None:
+        """Leave the group in order and join it anew, so that it is balanced anew (any thread)."""
+        self._rejoining = True
+
     def run(self) -> Stepper:
         """Consume until stopped; never raises, a failure stops the pool."""
         shared = self._shared
@@ -104,6 +109,8 @@ class Poll:
                 yield from self._wait_for_room()
                 self._consume(POLL_S)
                 self._throttle()
+                if self._rejoining:
+                    yield from self._rejoin()
                 yield None
             yield from self._end()
         except StreamsError as error:
@@ -356,22 +363,33 @@ class Poll:
 
     def _end(self) -> Stepper:
         """Release all while still polling, then leave."""
-        shared = self._shared
-        if shared.failure is None:
-            with shared.lock:
-                releasing = shared.ledger.release(list(shared.ledger.possessions))
-            shared.committer.set()
-            deadline = self._clock.monotonic() + LEAVE_S
-            while (
-                not all(p.released or p.ended or p.foreign for p in releasing)
-                and self._clock.monotonic() < deadline
-                and shared.failure is None
-            ):
-                self._consume(POLL_S)
-                self._throttle()
-                yield None
+        yield from self._release_all()
         if self._leave is not False:
             self._consumer.unsubscribe()
+
+    def _rejoin(self) -> Stepper:
+        self._rejoining = False
+        yield from self._release_all()
+        self._consumer.unsubscribe()
+        self._renew()
+
+    def _release_all(self) -> Stepper:
+        """Commit what is finished with the release mark, while still polling."""
+        shared = self._shared
+        if shared.failure is not None:
+            return
+        with shared.lock:
+            releasing = shared.ledger.release(list(shared.ledger.possessions))
+        shared.committer.set()
+        deadline = self._clock.monotonic() + LEAVE_S
+        while (
+            not all(p.released or p.ended or p.foreign for p in releasing)
+            and self._clock.monotonic() < deadline
+            and shared.failure is None
+        ):
+            self._consume(POLL_S)
+            self._throttle()
+            yield None
 
     def _close(self) -> None:
         try:

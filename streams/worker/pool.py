@@ -118,6 +118,7 @@ class Pool:
             learn_schemas=catalog.learn_schemas,
             held_max=max(HELD_MIN, 2 * agent.policy.concurrency),
         )
+        self._partitions = topic_card(card, "tasks").partitions
         self._polling: Running | None = None
         self._committing: Running | None = None
 
@@ -130,6 +131,15 @@ class Pool:
         name, runner = self.agent.name, self._around.runner
         self._committing = runner.spawn(f"commit-{name}", self._committer.run())
         self._polling = runner.spawn(f"poll-{name}", self._poll.run())
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions its tasks have, by its card."""
+        return self._partitions
+
+    def rejoin(self) -> None:
+        """Leave the group and join anew, so that the group is balanced anew (any thread)."""
+        self._poll.rejoin()
 
     async def drain(self, timeout_s: float) -> bool:
         """Fetch and start nothing more, let the running tasks end; False if some did not."""

@@ -197,3 +197,33 @@ def test_what_on_revoke_raises_comes_out_of_consume_and_the_partitions_move_on(
     second = member_factory(group, topic)
     until(lambda: len(first.owned) == len(second.owned) == 1, poll, second.poll)
     assert [str(error) for error in raised] == ["no flush"]
+
+
+def test_a_static_member_replaced_while_it_gives_up_leaves_partitions_to_nobody(
+    log, group, topic_factory, member_factory, until
+) -> None:
+    """Its successor gets what it was to keep, and no one what it was to give up."""
+    topic = topic_factory(4)
+    older = member_factory(group, topic, slot="a")
+    until(lambda: len(older.owned) == 4, older.poll)
+    successors = []
+
+    def replaced(partitions) -> None:
+        newer = member_factory(group, topic, slot="a")
+        successors.append(newer)
+        until(lambda: len(newer.owned) == 2, newer.poll)
+
+    older.on_revoke = replaced
+    other = member_factory(group, topic, slot="b")
+    until(lambda: bool(successors), other.poll, older.poll)
+    (newer,) = successors
+    rounds = iter(range(60))
+    until(lambda: next(rounds) == 59, newer.poll, other.poll)
+    assert log.admin().group(group).state == "stable"
+    assert len(newer.owned) + len(other.owned) == 2
+    third = member_factory(group, topic, slot="c")
+    members = (newer, other, third)
+    until(
+        lambda: sorted(p for m in members for p in m.owned) == [0, 1, 2, 3],
+        *(member.poll for member in members),
+    )
