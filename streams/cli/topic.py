@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.cli.connect import Connection, connect, connected
+from streams.cli.connect import Connection, connect, connected, given
 from streams.cli.output import Row, emit, emit_lines, emit_one, line, output, say
 from streams.errors import Conflict, TopicMissing
 
@@ -53,7 +54,9 @@ def plan(paths: tuple[str, ...], partitions: int | None) -> None:
             hint=todo.conflicts[0].hint,
         )
     if todo.to_create:
-        say("make them: streams topic apply " + " ".join(paths))
+        # As given, all of it: the number of partitions is for life.
+        asked = "" if partitions is None else f" --partitions {partitions}"
+        say(f"make them: streams topic apply {shlex.join(paths)}{asked}{given()}")
 
 
 @topic.command()

@@ -49,6 +49,7 @@ class Place:
 
     def __init__(self, directory: Path, bootstrap: str) -> None:
         self.directory = directory
+        self.bootstrap = bootstrap
         self.prefix = f"cli-{uuid.uuid4().hex[:8]}"
         self._env = os.environ | {
             "STREAMS_BOOTSTRAP": bootstrap,
@@ -141,6 +142,10 @@ def test_topics_are_planned_made_and_listed(place: Place) -> None:
     plan = place.run("topic", "plan", "agents.py", "--partitions", "3")
     assert {row["action"] for row in plan.rows} == {"create"}
     assert "10 topics; 10 to make with 27 partitions" in plan.err
+    assert plan.err.endswith("make them: streams topic apply agents.py --partitions 3\n")
+    words = ("--bootstrap", place.bootstrap, "--prefix", f"{place.prefix}-other")
+    other = place.run("topic", "plan", "agents.py", *words)
+    assert other.err.endswith(f"streams topic apply agents.py {' '.join(words)}\n")
     assert place.run("topic", "list").rows == []
     assert len(place.run("topic", "apply", "agents.py", "--partitions", "3").rows) == 10
     assert place.run("topic", "apply", "agents.py").rows == []
