@@ -37,7 +37,7 @@ def make_topics(bootstrap: str, prefix: str, partitions: int) -> Topics:
     """The topics of the agent under a prefix of their own."""
     log, topics, clock = KafkaLog(bootstrap), Topics(prefix), SystemClock()
     catalog = Catalog(log, topics, clock, ThreadRunner())
-    apply(log, topics, catalog, [noop], plan(log, topics, [noop], partitions))
+    apply(log, topics, catalog, [noop], plan(log, topics, catalog, [noop], partitions))
     return topics
 
 

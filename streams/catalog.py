@@ -23,6 +23,10 @@ from streams.topics import Topics
 
 READ_TIMEOUT_S = 15.0
 SETTLE_S = 0.02
+OTHER_PARTITIONS = (
+    "the number of partitions is fixed for a topic's life, and Kafka takes none away: delete the "
+    "topic, with what is in it, and run `streams topic apply` again, or give the agent a new name"
+)
 _APPLY = "streams topic apply"
 
 
@@ -149,6 +153,13 @@ class Catalog:
         self._read_schemas()
         return self._read_cards()
 
+    def recorded(self) -> dict[str, AgentCard]:
+        """As ``read``, but a topic that was not made yet holds nothing; blocks."""
+        exists = self._log.admin().topics([self._topics.schemas, self._topics.agents])
+        if self._topics.schemas in exists:
+            self._read_schemas()
+        return self._read_cards() if self._topics.agents in exists else {}
+
     def _read_cards(self) -> dict[str, AgentCard]:
         cards: dict[str, AgentCard] = {}
         for record in self._read(self._topics.agents):
@@ -243,7 +254,7 @@ class Catalog:
                 raise TopicDrift(
                     f"topic '{topic.name}' has {found} partitions, its card says "
                     f"{topic.partitions}: keys would go elsewhere than before",
-                    hint="the number of partitions is fixed for a topic's life; restore the topic",
+                    hint=OTHER_PARTITIONS,
                 )
 
     def learn_schemas(self) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from streams.agent import Agent
-from streams.catalog import Catalog
+from streams.catalog import OTHER_PARTITIONS, Catalog
 from streams.errors import TopicDrift
-from streams.ports import Log, TopicSpec
+from streams.ports import Log, TopicInfo, TopicSpec
 from streams.records import AgentCard, TopicCard, TopicKind
 from streams.topics import PARTITIONS_DEFAULT, RETENTION_MARGIN_MS, Topics
 
 NEEDED = ("cleanup.policy", "message.timestamp.type")
 """What promises rest on: nothing unfinished is compacted away, time is the broker's."""
+_LEAVE_OUT = "the number of partitions is fixed for a topic's life; leave --partitions out"
 
 
 @dataclass(slots=True)
@@ -29,8 +30,9 @@ class Change:
 
 @dataclass(slots=True)
 class TopicPlan:
-    """What ``apply`` would do."""
+    """What ``apply`` would do; ``replicas`` is what each partition made now gets."""
 
+    replicas: int
     changes: list[Change] = field(default_factory=list[Change])
     cards: list[AgentCard] = field(default_factory=list[AgentCard])
 
@@ -44,37 +46,30 @@ class TopicPlan:
 
 
 def plan(
-    log: Log, topics: Topics, agents: Sequence[Agent[Any, Any]], partitions: int | None = None
+    log: Log,
+    topics: Topics,
+    catalog: Catalog,
+    agents: Sequence[Agent[Any, Any]],
+    partitions: int | None = None,
 ) -> TopicPlan:
     """Compare the topics of these agents with those that exist; blocks, changes nothing.
 
-    ``partitions`` is for topics to be made (default 12); one that exists keeps its own count,
-    and asking for another is a conflict, since it would send keys elsewhere.
+    ``partitions`` is for topics to be made (default: as the agent's card or its other topics
+    have, else 12). One that exists keeps its count: to ask for another, or to have another than
+    the card records, is a conflict, since it would send keys elsewhere.
     """
-    admin = log.admin()
-    exists = admin.topics()
-    result = TopicPlan()
+    at = _Deployment(log, topics, log.admin().topics(), log.admin().default_replication())
+    recorded = catalog.recorded()
+    result = TopicPlan(at.replicas)
     for spec in topics.shared():
-        change = Change(spec, "create")
-        if spec.name in exists:
-            # Its number of partitions may be an operator's choice: nothing is computed from it.
-            found = exists[spec.name].partitions
-            change = _compare(log, TopicSpec(spec.name, found, spec.config), found)
-        result.changes.append(change)
+        # Its number of partitions may be an operator's choice: nothing is computed from it.
+        found = at.exists.get(spec.name)
+        result.changes.append(_compare(at, spec if found is None else _with(spec, found)))
     for agent in agents:
-        found = exists.get(topics.tasks(agent.name))
-        count = partitions or (found.partitions if found else PARTITIONS_DEFAULT)
-        specs = topics.of_pool(agent.name, partitions=count)
-        cards: list[TopicCard] = []
-        for spec in specs:
-            change = (
-                _compare(log, spec, exists[spec.name].partitions)
-                if (spec.name in exists)
-                else Change(spec, "create")
-            )
-            result.changes.append(change)
-            cards.append(_topic_card(change.spec, topics, agent.name))
-        result.cards.append(_card(agent, cards))
+        changes = _of_agent(at, agent.name, recorded.get(agent.name), partitions)
+        result.changes += changes
+        topic_cards = [_topic_card(change.spec, topics, agent.name) for change in changes]
+        result.cards.append(_card(agent, topic_cards))
     return result
 
 
@@ -88,37 +83,80 @@ def apply(
     catalog.publish_now(agents, made={card.agent: card for card in todo.cards})
 
 
-def _compare(log: Log, spec: TopicSpec, partitions: int) -> Change:
-    if partitions != spec.partitions:
-        return Change(
-            spec,
-            "differs",
-            f"{partitions} partitions, not {spec.partitions}",
-            "the number of partitions is fixed for a topic's life; leave --partitions out",
-        )
-    config = log.admin().topic_config(spec.name)
-    actual = TopicSpec(spec.name, partitions, {k: config.get(k, v) for k, v in spec.config.items()})
-    other = [
-        f"{key}={actual.config[key]} (usual: {value})"
-        for key, value in spec.config.items()
-        if actual.config[key] != value
-    ]
-    needed = [
-        f"{key}={actual.config[key]}, not {spec.config[key]}"
-        for key in NEEDED
-        if actual.config[key] != spec.config[key]
-    ]
-    keeps = int(actual.config["retention.ms"])
+@dataclass(frozen=True, slots=True)
+class _Deployment:
+    """What a plan is compared with."""
+
+    log: Log
+    topics: Topics
+    exists: Mapping[str, TopicInfo]
+    replicas: int
+
+
+def _of_agent(
+    at: _Deployment, name: str, card: AgentCard | None, asked: int | None
+) -> list[Change]:
+    """What an agent's topics need; the number of partitions is one for all of them."""
+    recorded = {} if card is None else {topic.name: topic.partitions for topic in card.topics}
+    names = [spec.name for spec in at.topics.of_pool(name)]
+    there = [at.exists[topic].partitions for topic in names if topic in at.exists]
+    own = [*recorded.values(), *there, PARTITIONS_DEFAULT][0]
+    changes: list[Change] = []
+    for spec in at.topics.of_pool(name, partitions=asked or own):
+        found = at.exists.get(spec.name)
+        change = None if found is None else _other_count(spec, found, recorded, own)
+        changes.append(change or _compare(at, spec))
+    return changes
+
+
+def _other_count(
+    spec: TopicSpec, found: TopicInfo, recorded: Mapping[str, int], own: int
+) -> Change | None:
+    """The conflict of a topic that has not the number of partitions it should have."""
+    if found.partitions != recorded.get(spec.name, found.partitions):
+        detail = f"{found.partitions} partitions, its card says {recorded[spec.name]}"
+        return Change(spec, "differs", detail, OTHER_PARTITIONS)
+    if found.partitions != spec.partitions:
+        detail = f"{found.partitions} partitions, not {spec.partitions}"
+        # Only an option that was given can be left out.
+        hint = _LEAVE_OUT if found.partitions == own else OTHER_PARTITIONS
+        return Change(spec, "differs", detail, hint)
+    return None
+
+
+def _compare(at: _Deployment, spec: TopicSpec) -> Change:
+    """A topic that has its number of partitions, if it exists."""
+    found = at.exists.get(spec.name)
+    if found is None:
+        return Change(spec, "create")
+    config = at.log.admin().topic_config(spec.name)
+    actual = {key: config.get(key, value) for key, value in spec.config.items()}
+    mend = {key: spec.config[key] for key in NEEDED if actual[key] != spec.config[key]}
+    needed = [f"{key}={actual[key]}, not {value}" for key, value in mend.items()]
+    keeps = int(actual["retention.ms"])
     if _is_tasks(spec) and 0 <= keeps <= RETENTION_MARGIN_MS:
+        mend["retention.ms"] = spec.config["retention.ms"]
         needed.append(
             f"retention.ms={keeps} keeps no deadline: it must be the largest deadline and "
             f"{RETENTION_MARGIN_MS} more"
         )
-    if needed:
-        hint = f"alter it with your broker's tools: kafka-configs --topic {spec.name}"
-        return Change(actual, "differs", "; ".join(needed), hint)
     # An operator's other settings stand; the card records what is.
-    return Change(actual, "keep", ", ".join(other))
+    actual_spec = TopicSpec(spec.name, spec.partitions, actual)
+    if needed:
+        settings = ",".join(f"{key}={value}" for key, value in mend.items())
+        hint = (
+            "alter it with Kafka's own tool: kafka-configs --bootstrap-server HOST:PORT "
+            f"--alter --topic {spec.name} --add-config {settings}"
+        )
+        return Change(actual_spec, "differs", "; ".join(needed), hint)
+    other = [f"{k}={actual[k]} (usual: {v})" for k, v in spec.config.items() if actual[k] != v]
+    if found.replication < at.replicas:
+        other.append(f"replication {found.replication} (usual: {at.replicas})")
+    return Change(actual_spec, "keep", ", ".join(other))
+
+
+def _with(spec: TopicSpec, found: TopicInfo) -> TopicSpec:
+    return TopicSpec(spec.name, found.partitions, spec.config)
 
 
 def _is_tasks(spec: TopicSpec) -> bool:

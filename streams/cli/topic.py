@@ -45,7 +45,7 @@ def plan(paths: tuple[str, ...], partitions: int | None) -> None:
 
     agents = load(paths)
     at = connect()
-    todo = make_plan(at.log, at.topics, agents, partitions)
+    todo = make_plan(at.log, at.topics, at.catalog, agents, partitions)
     emit(_plan_rows(at, todo), _PLAN)
     _say_totals(todo, at)
     if todo.conflicts:
@@ -77,7 +77,7 @@ def apply(paths: tuple[str, ...], partitions: int | None) -> None:
 
     agents = load(paths)
     at = connect()
-    todo = make_plan(at.log, at.topics, agents, partitions)
+    todo = make_plan(at.log, at.topics, at.catalog, agents, partitions)
     make(at.log, at.topics, at.catalog, agents, todo)
     rows = [
         row | {"action": "created"} for row in _plan_rows(at, todo) if row["action"] == "create"
@@ -156,7 +156,6 @@ def _tail_line(row: Row) -> str:
 
 def _plan_rows(at: Connection, todo: TopicPlan) -> list[dict[str, Any]]:
     exists = at.log.admin().topics()
-    replication = at.log.admin().default_replication() if todo.to_create else None
     return [
         {
             "action": change.action,
@@ -164,7 +163,7 @@ def _plan_rows(at: Connection, todo: TopicPlan) -> list[dict[str, Any]]:
             "partitions": change.spec.partitions,
             "replication": exists[change.spec.name].replication
             if change.spec.name in exists
-            else replication,
+            else todo.replicas,
             "detail": change.detail,
             "config": dict(change.spec.config),
         }

@@ -132,7 +132,7 @@ def _provision(
     agents = {agent.name: agent for agent in load([file])}
     ordered = agents["digest"], agents["index"]
     catalog = Catalog(log, topics, SystemClock(), ThreadRunner())
-    apply(log, topics, catalog, ordered, plan(log, topics, ordered, PARTITIONS))
+    apply(log, topics, catalog, ordered, plan(log, topics, catalog, ordered, PARTITIONS))
     return ordered
 
 

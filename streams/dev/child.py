@@ -57,8 +57,9 @@ def _provide(agents: list[Agent[Any, Any]], spec: Spec) -> Loaded:
     log = KafkaLog(settings.bootstrap, settings.kafka)
     log.check()
     topics = Topics(settings.prefix)
-    todo = plan(log, topics, agents)
-    apply(log, topics, Catalog(log, topics, SystemClock(), ThreadRunner()), agents, todo)
+    catalog = Catalog(log, topics, SystemClock(), ThreadRunner())
+    todo = plan(log, topics, catalog, agents)
+    apply(log, topics, catalog, agents, todo)
     cards = {card.agent: card for card in todo.cards}
     infos = [
         AgentInfo(

@@ -232,7 +232,7 @@ def _topic(
         yield fail(
             name,
             f"{info.partitions} partitions, its card says {topic.partitions}",
-            "keys go elsewhere than before: restore the topic",
+            "keys go elsewhere than before; streams topic plan PATH says what to do",
         )
     if brokers > 1 and info.replication < 2:
         yield warn(

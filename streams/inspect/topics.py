@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streams.errors import TopicMissing
-from streams.ports import Log
+from streams.ports import Log, TopicInfo
 from streams.provision import TopicPlan
 from streams.topics import DEADLINE_DEFAULT_MS, Topics
 
@@ -63,17 +64,12 @@ def totals(log: Log, plan: TopicPlan) -> str:
         if c.spec.name in exists
     )
     new = sum(spec.partitions for spec in plan.to_create)
-    replicas = log.admin().default_replication()
+    replicas = plan.replicas
     lines = [
         f"{len(plan.changes)} topics; {len(plan.to_create)} to make with {new} partitions "
         f"x {replicas} replicas = {new * replicas}; there are {there} already",
     ]
-    brokers = len(log.admin().brokers())
-    if plan.to_create and brokers > replicas < 3:
-        lines.append(
-            f"the cluster has {brokers} brokers and makes {replicas} replicas of each partition: "
-            "set default.replication.factor, or the loss of a broker loses tasks"
-        )
+    lines += _about_replicas(plan, exists, len(log.admin().brokers()))
     lines += [
         f"agent '{card.agent}': retention of its tasks keeps deadlines of "
         f"{card.deadline_max_ms / 3.6e6:.1f} hours, not of {DEADLINE_DEFAULT_MS / 3.6e6:.0f}"
@@ -81,6 +77,29 @@ def totals(log: Log, plan: TopicPlan) -> str:
         if card.deadline_max_ms < DEADLINE_DEFAULT_MS
     ]
     return "\n".join(lines)
+
+
+def _about_replicas(
+    plan: TopicPlan, exists: Mapping[str, TopicInfo], brokers: int
+) -> Iterator[str]:
+    replicas = plan.replicas
+    if plan.to_create and replicas > brokers:
+        yield (
+            f"the cluster has {brokers} brokers and would make {replicas} replicas of each "
+            "partition: start more brokers or lower default.replication.factor, or no topic "
+            "can be made"
+        )
+    if plan.to_create and brokers > replicas < 3:
+        yield (
+            f"the cluster has {brokers} brokers and makes {replicas} replicas of each partition: "
+            "set default.replication.factor, or the loss of a broker loses tasks"
+        )
+    names = [change.spec.name for change in plan.changes if change.spec.name in exists]
+    if single := [name for name in names if exists[name].replication < min(2, brokers)]:
+        yield (
+            f"one replica on a cluster of {brokers} brokers, lost with its broker: "
+            f"{', '.join(single)}; reassign with more replicas"
+        )
 
 
 def _of_pool(topics: Topics, name: str) -> Any:

@@ -119,7 +119,7 @@ class KafkaAdmin:
             try:
                 _result(future, topic=name, right=f"CREATE on topic '{name}'")
             except LogError as error:
-                failures.append(error)
+                failures.append(_not_made(name, error))
         if failures:
             raise failures[0]
         self._wait_visible({spec.name for spec in specs})
@@ -300,6 +300,10 @@ class KafkaAdmin:
 
 
 _REPLICATION = "default.replication.factor"
+_MEND: Mapping[str, str] = {
+    "INVALID_REPLICATION_FACTOR": "start more brokers, or lower the brokers' "
+    "default.replication.factor"
+}
 _DENIED = frozenset({TOPIC_DENIED, GROUP_DENIED, "CLUSTER_AUTHORIZATION_FAILED"})
 _STALE = frozenset(
     {
@@ -341,6 +345,18 @@ def _result(
         raise error from exception
     except FutureTimeout as exception:
         raise LogError("_TIMED_OUT", "no answer", topic=topic, partition=partition) from exception
+
+
+def _not_made(name: str, error: LogError) -> LogError:
+    """What the broker says of a topic, which it seldom names."""
+    said = error.message.removeprefix(f"{error.kind}: ")
+    return LogError(
+        error.kind,
+        f"topic '{name}' cannot be made: {said}",
+        retriable=error.retriable,
+        topic=name,
+        hint=error.hint or _MEND.get(error.kind, ""),
+    )
 
 
 def _of_group(ask: Callable[[], dict[str, Future[Any]]], group: str, right: str) -> Any:

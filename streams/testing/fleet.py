@@ -98,7 +98,7 @@ class Fleet:
         self._connect()
         runner = self._runner()
         catalog = Catalog(self.log, self.topics, self.clock, runner)
-        todo = plan(self.log, self.topics, self._agents, PARTITIONS)
+        todo = plan(self.log, self.topics, catalog, self._agents, PARTITIONS)
         await runner.call(lambda: apply(self.log, self.topics, catalog, self._agents, todo))
         for number in range(self._workers):
             self.hosts.append(await self._start_worker(f"slot-{number}"))

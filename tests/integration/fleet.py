@@ -109,7 +109,7 @@ class Fleet:
     def apply(self, partitions: int = 6) -> None:
         """Make the topics, and read along what the workers write."""
         catalog = Catalog(self.log, self.topics, self._clock, ThreadRunner())
-        todo = plan(self.log, self.topics, [self.agent], partitions)
+        todo = plan(self.log, self.topics, catalog, [self.agent], partitions)
         apply(self.log, self.topics, catalog, [self.agent], todo)
         self.partitions = partitions
         name = self.agent.name

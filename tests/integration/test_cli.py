@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streams.broker.ports import free_ports
+from streams.testing import Kafka
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -161,6 +163,17 @@ def test_topics_are_planned_made_and_listed(place: Place) -> None:
     agents = {row["agent"]: row for row in place.run("agent", "list").rows}
     assert agents["greet"]["description"] == "Greets, for a price."
     assert place.run("agent", "get", "ship").row["input_schema"]["required"] == ["customer", "item"]
+
+
+def test_partitions_raised_by_other_hands_are_not_taken_onto_the_card(applied: Place) -> None:
+    topic = f"{applied.prefix}.tasks.greet"
+    admin = AdminClient({"bootstrap.servers": applied.bootstrap})
+    admin.create_partitions([NewPartitions(topic, 5)])[topic].result(20)
+    applied.until(lambda: applied.run("topic", "get", topic).row["partitions"] == 5)
+    for words in ("topic plan", "topic apply", "worker run"):
+        refused = applied.run(*words.split(), "agents.py", code=5)
+        assert "5 partitions, its card says 3" in refused.out + refused.err
+        assert "hint: the number of partitions is fixed" in refused.err
 
 
 def test_a_day_with_one_worker(applied: Place) -> None:
@@ -379,6 +392,15 @@ def test_a_broker_that_does_not_answer_is_3(untouched: Place) -> None:
         ran = untouched.run(*words.split(), "--bootstrap", address, code=3)
         assert "error[E0300]" in ran.err
         assert address in ran.err
+
+
+def test_a_cluster_too_small_for_its_replicas_is_named_by_plan_and_apply(tmp_path: Path) -> None:
+    with Kafka(properties={"default.replication.factor": "3"}) as kafka:
+        small = Place(tmp_path, kafka.bootstrap)
+        assert "start more brokers or lower" in small.run("topic", "plan", "agents.py").err
+        refused = small.run("topic", "apply", "agents.py", code=1)
+    assert "INVALID_REPLICATION_FACTOR: topic '" in refused.err
+    assert "hint: start more brokers, or lower the brokers' default" in refused.err
 
 
 def test_following_a_topic_shows_what_comes_and_ends_by_an_interrupt(applied: Place) -> None:

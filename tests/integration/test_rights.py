@@ -73,7 +73,7 @@ def at(bare: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     catalog = Catalog(log, bare.topics, SystemClock(), ThreadRunner())
     with monkeypatch.context() as older:
         older.setattr("streams.catalog.own_schemas", lambda: dict([*own_schemas().items()][:1]))
-        apply(log, bare.topics, catalog, agents, plan(log, bare.topics, agents, 2))
+        apply(log, bare.topics, catalog, agents, plan(log, bare.topics, catalog, agents, 2))
     return bare
 
 
