@@ -54,7 +54,10 @@ Verdict = Literal["retry", "dead-letter", "stop", "crash"]
 
 
 class StreamsError(Exception):
-    """Base of all errors of this package; ``hint`` says what to do about it."""
+    """Base of all errors of this package; ``hint`` says what to do about it.
+
+    A traceback shows the hint below the message.
+    """
 
     code: ClassVar[str] = "E0000"
     exit_code: ClassVar[int] = 1
@@ -64,6 +67,8 @@ class StreamsError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")
 
     def __str__(self) -> str:
         return self.message
