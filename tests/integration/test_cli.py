@@ -3,133 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
-import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streams.broker.ports import free_ports
-from streams.testing import Kafka
+
+from .place import PATIENCE_S, Place
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
-
-STREAMS = [sys.executable, "-c", "from streams.cli import main; main()"]
-PATIENCE_S = 60.0
-AGENTS = Path(__file__).with_name("agents_of_a_shop.py").read_text(encoding="utf-8")
-
-
-@dataclass
-class Ran:
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def row(self) -> dict[str, Any]:
-        (row,) = self.rows
-        return row
-
-
-class Place:
-    """A directory with agents, and a deployment of its own on the broker of the run."""
-
-    def __init__(self, directory: Path, bootstrap: str) -> None:
-        self.directory = directory
-        self.bootstrap = bootstrap
-        self.prefix = f"cli-{uuid.uuid4().hex[:8]}"
-        self._env = os.environ | {
-            "STREAMS_BOOTSTRAP": bootstrap,
-            "STREAMS_PREFIX": self.prefix,
-            "NO_COLOR": "1",
-        }
-        self.processes: list[subprocess.Popen[bytes]] = []
-        (directory / "agents.py").write_text(AGENTS)
-
-    def run(self, *words: str, code: int | None = 0, stdin: str = "") -> Ran:
-        """Run ``streams`` with these words; unless ``code`` is None it must end with it."""
-        ran = subprocess.run(
-            [*STREAMS, *words],
-            cwd=self.directory,
-            env=self._env,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-        )
-        assert code is None or ran.returncode == code, f"{words}: {ran}"
-        assert "Traceback" not in ran.stderr, ran.stderr
-        return Ran(ran.returncode, ran.stdout, ran.stderr)
-
-    def start(self, *options: str) -> subprocess.Popen[bytes]:
-        """Start a worker; its stderr goes to ``worker.log``."""
-        with (self.directory / "worker.log").open("ab") as log:
-            return self.spawn("worker", "run", "agents.py", *options, stderr=log)
-
-    def spawn(self, *words: str, **files: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start ``streams`` with these words; it is ended with the test."""
-        process = subprocess.Popen([*STREAMS, *words], cwd=self.directory, env=self._env, **files)
-        self.processes.append(process)
-        return process
-
-    @property
-    def log(self) -> str:
-        return (self.directory / "worker.log").read_text()
-
-    def at_work(self, slot: str) -> dict[str, Any]:
-        """Wait until the worker in a slot runs and owns all partitions of both agents."""
-        return self.until(
-            lambda: next(
-                (
-                    row
-                    for row in self.run("worker", "list").rows
-                    if (row["worker"], row["state"], row["partitions"]) == (slot, "running", 6)
-                ),
-                None,
-            )
-        )
-
-    def until(self, look: Callable[[], Any]) -> Any:
-        """What ``look`` returns once that is something; fails after PATIENCE_S."""
-        end = time.monotonic() + PATIENCE_S
-        while not (found := look()):
-            assert time.monotonic() < end, f"it did not come: {look}"
-            time.sleep(0.2)
-        return found
-
-    def close(self) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-
-
-@pytest.fixture
-def place(tmp_path: Path, kafka: str) -> Iterator[Place]:
-    made = Place(tmp_path, kafka)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def applied(place: Place) -> Place:
-    place.run("topic", "apply", "agents.py", "--partitions", "3")
-    return place
 
 
 @pytest.fixture(scope="module")
@@ -138,42 +21,6 @@ def untouched(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Place:
     made = Place(tmp_path_factory.mktemp("untouched"), kafka)
     made.run("topic", "apply", "agents.py", "--partitions", "3")
     return made
-
-
-def test_topics_are_planned_made_and_listed(place: Place) -> None:
-    plan = place.run("topic", "plan", "agents.py", "--partitions", "3")
-    assert {row["action"] for row in plan.rows} == {"create"}
-    assert "10 topics; 10 to make with 27 partitions" in plan.err
-    assert plan.err.endswith("make them: streams topic apply agents.py --partitions 3\n")
-    words = ("--bootstrap", place.bootstrap, "--prefix", f"{place.prefix}-other")
-    other = place.run("topic", "plan", "agents.py", *words)
-    assert other.err.endswith(f"streams topic apply agents.py {' '.join(words)}\n")
-    assert place.run("topic", "list").rows == []
-    assert len(place.run("topic", "apply", "agents.py", "--partitions", "3").rows) == 10
-    assert place.run("topic", "apply", "agents.py").rows == []
-    again = place.run("topic", "plan", "agents.py").rows
-    assert {row["action"] for row in again} == {"keep"}
-    differs = place.run("topic", "plan", "agents.py", "--partitions", "5", code=5)
-    assert "3 partitions, not 5" in differs.out
-    place.run("topic", "apply", "agents.py", "--partitions", "5", code=5)
-    listed = {row["topic"]: row["partitions"] for row in place.run("topic", "list").rows}
-    assert listed[f"{place.prefix}.tasks.greet"] == 3
-    one = place.run("topic", "get", f"{place.prefix}.tasks.greet").row
-    assert one["config"]["message.timestamp.type"] == "LogAppendTime"
-    agents = {row["agent"]: row for row in place.run("agent", "list").rows}
-    assert agents["greet"]["description"] == "Greets, for a price."
-    assert place.run("agent", "get", "ship").row["input_schema"]["required"] == ["customer", "item"]
-
-
-def test_partitions_raised_by_other_hands_are_not_taken_onto_the_card(applied: Place) -> None:
-    topic = f"{applied.prefix}.tasks.greet"
-    admin = AdminClient({"bootstrap.servers": applied.bootstrap})
-    admin.create_partitions([NewPartitions(topic, 5)])[topic].result(20)
-    applied.until(lambda: applied.run("topic", "get", topic).row["partitions"] == 5)
-    for words in ("topic plan", "topic apply", "worker run"):
-        refused = applied.run(*words.split(), "agents.py", code=5)
-        assert "5 partitions, its card says 3" in refused.out + refused.err
-        assert "hint: the number of partitions is fixed" in refused.err
 
 
 def test_a_day_with_one_worker(applied: Place) -> None:
@@ -392,15 +239,6 @@ def test_a_broker_that_does_not_answer_is_3(untouched: Place) -> None:
         ran = untouched.run(*words.split(), "--bootstrap", address, code=3)
         assert "error[E0300]" in ran.err
         assert address in ran.err
-
-
-def test_a_cluster_too_small_for_its_replicas_is_named_by_plan_and_apply(tmp_path: Path) -> None:
-    with Kafka(properties={"default.replication.factor": "3"}) as kafka:
-        small = Place(tmp_path, kafka.bootstrap)
-        assert "start more brokers or lower" in small.run("topic", "plan", "agents.py").err
-        refused = small.run("topic", "apply", "agents.py", code=1)
-    assert "INVALID_REPLICATION_FACTOR: topic '" in refused.err
-    assert "hint: start more brokers, or lower the brokers' default" in refused.err
 
 
 def test_following_a_topic_shows_what_comes_and_ends_by_an_interrupt(applied: Place) -> None:
