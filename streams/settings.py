@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from streams.errors import BrokerUnknown, SettingsInvalid
+from streams.processes import is_alive
 
 FILE = "streams.toml"
 STATE = Path(".streams", "kafka.json")
@@ -211,7 +212,8 @@ def _live_cluster(cwd: Path) -> tuple[Path, str]:
             state = json.loads(path.read_text("utf-8"))
             bootstrap, data = str(state["bootstrap"]), str(state["data"])
             pids = [int(broker["pid"]) for broker in state["brokers"]]
-            alive = any(_is_alive(pid, data) for pid in pids)
+            # After a restart of the machine a number belongs to something else.
+            alive = any(is_alive(pid, data) for pid in pids)
         except (ValueError, KeyError, TypeError):
             pass  # of another version; the next cluster that starts here replaces it
         else:
@@ -228,20 +230,3 @@ def _live_cluster(cwd: Path) -> tuple[Path, str]:
 
 def _upwards(cwd: Path, name: Path) -> Iterator[Path]:
     return (folder / name for folder in (cwd, *cwd.parents))
-
-
-def _is_alive(pid: int, data: str) -> bool:
-    """Whether the process runs and is a broker on these data: after a restart of the machine
-    its number belongs to something else."""
-    if Path("/proc/self").exists():
-        try:
-            return os.fsencode(data) in Path("/proc", str(pid), "cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except ProcessLookupError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""Processes as seen from outside: is this one still ours, and how does it end.
+"""How processes that are ours end.
 
 Only the standard library, so that the watchdog starts at once.
 """
@@ -8,27 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterable
-from pathlib import Path
+
+from streams.processes import is_alive
 
 _POLL_S = 0.02
-
-
-def is_alive(pid: int, mark: str) -> bool:
-    """Whether ``pid`` runs (or is stopped) and has ``mark`` in its command line.
-
-    The mark guards against a number that went to another process. A zombie is dead: in a
-    container nobody may ever collect it.
-    """
-    state, command = _describe(pid)
-    return bool(state) and state not in "ZX" and mark in command
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether the process is stopped by a signal."""
-    return _describe(pid)[0] == "T"
 
 
 def end(pids: Iterable[int], mark: str, *, grace_s: float) -> None:
@@ -57,20 +42,3 @@ def _gone(pids: Iterable[int], mark: str, timeout_s: float) -> bool:
             return False
         time.sleep(_POLL_S)
     return True
-
-
-def _describe(pid: int) -> tuple[str, str]:
-    """(state letter, command line) of a process; both empty if there is none."""
-    proc = Path("/proc") / str(pid)
-    if Path("/proc/self").exists():
-        try:
-            # The name in parentheses may itself hold spaces and parentheses.
-            state = (proc / "stat").read_text().rpartition(")")[2].split()[0]
-            return state, (proc / "cmdline").read_text(errors="replace").replace("\0", " ")
-        except (FileNotFoundError, ProcessLookupError):
-            return "", ""
-    ps = subprocess.run(
-        ["ps", "-ww", "-o", "state=,command=", "-p", str(pid)], capture_output=True, text=True
-    )
-    state, _, command = ps.stdout.strip().partition(" ")
-    return state[:1], command

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streams.broker.cluster import mark_of
-from streams.broker.process import is_alive, is_stopped
+from streams.processes import is_alive, is_stopped
 
 HOME = ".streams"
 _FILE = "kafka.json"
