@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from streams import Context, Retry, agent
 from streams.agent import Agent
 from streams.avro import decode
 from streams.catalog import read_all
@@ -18,6 +20,7 @@ from streams.verify import check, input_hash
 from streams.worker.host import Host
 
 T = TypeVar("T")
+TASKS = 120
 
 
 def simulate(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -120,3 +123,23 @@ async def until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+
+def make(fleet_args: dict | None = None):
+    """An agent of mixed speed, what it started, and its fleet."""
+    starts: Counter[int] = Counter()
+
+    @agent(concurrency=20, retry=Retry(attempts=5, delay=0.2))
+    async def work(ctx: Context, number: int) -> int:
+        starts[number] += 1
+        ctx.charge("unit", amount_micros=1)
+        await asyncio.sleep(1.5 if number % 11 == 0 else 0.1)
+        if number % 13 == 0 and ctx.attempt == 1:
+            raise ValueError
+        return number
+
+    return work, starts, Simulation(work, **(fleet_args or {}))
+
+
+async def submitted(fleet: Simulation, client, work, count: int = TASKS):
+    return [await client.submit(work, n, key=f"key-{n % 17}") for n in range(count)]

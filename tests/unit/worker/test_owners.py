@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -16,29 +15,7 @@ from streams.ports import Committed
 from streams.testing.memory import Call
 from streams.worker.host import Host, run_host
 
-from .simulation import Fails, Simulation, simulate, until
-
-TASKS = 120
-
-
-def make(fleet_args: dict | None = None):
-    """An agent of mixed speed, what it started, and its fleet."""
-    starts: Counter[int] = Counter()
-
-    @agent(concurrency=20, retry=Retry(attempts=5, delay=0.2))
-    async def work(ctx: Context, number: int) -> int:
-        starts[number] += 1
-        ctx.charge("unit", amount_micros=1)
-        await asyncio.sleep(1.5 if number % 11 == 0 else 0.1)
-        if number % 13 == 0 and ctx.attempt == 1:
-            raise ValueError
-        return number
-
-    return work, starts, Simulation(work, **(fleet_args or {}))
-
-
-async def submitted(fleet: Simulation, client, work, count: int = TASKS):
-    return [await client.submit(work, n, key=f"key-{n % 17}") for n in range(count)]
+from .simulation import Fails, Simulation, make, simulate, submitted, until
 
 
 async def answered(fleet: Simulation, work, handles) -> None:
@@ -235,55 +212,6 @@ def test_a_new_owner_of_a_crowded_partition_fetches_what_is_left() -> None:
             assert len(fleet.results(quick)) == len(holes) + 2_200 - left.high
 
     simulate(scenario)
-
-
-@pytest.mark.parametrize("damage", ["map", "start", "beyond"])
-def test_a_partition_that_cannot_go_on_stops_alone(damage: str) -> None:
-    work, _, fleet = make()
-
-    async def scenario() -> None:
-        async with fleet as client:
-            for handle in await submitted(fleet, client, work, 40):
-                await handle.record(100)
-            await fleet.hosts.pop().stop()
-            admin = fleet.log.admin()
-            before = admin.committed("pool.work", "tasks.work", [2])[2]
-            assert before is not None
-            assert before.offset > 0
-            if damage == "map":
-                broken = Committed(before.offset, before.metadata[:-3] + "xyz")
-                admin.set_committed("pool.work", "tasks.work", {2: broken})
-            elif damage == "beyond":
-                admin.set_committed("pool.work", "tasks.work", {2: Committed(999, "")})
-            else:
-                later = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(40)]
-                fleet.log.delete_before("tasks.work", 2, before.offset + 1)
-            host = await fleet.join("next")
-            later = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(40)]
-            await asyncio.sleep(60)
-            assert list(host.pools[0].shared.stopped) == [2]
-            assert host.pools[0].shared.stopped[2].code == ("E0802" if damage == "map" else "E0801")
-            assert "group seek" in host.pools[0].shared.stopped[2].hint
-            assert host.pools[0].failure is None
-            for handle in later:
-                task = next(r for r in fleet.read("tasks.work") if _is(r, handle.task_id))
-                if task.partition() != 2:
-                    await handle.record(1)
-            after = admin.committed("pool.work", "tasks.work", [2])[2]
-            if damage == "start":
-                assert after == before
-            assert not [r for r in fleet.results(work) if r.task_id in _of(fleet, later, 2)]
-
-    simulate(scenario)
-
-
-def _is(record, task_id: str) -> bool:
-    return task_id.encode() in (record.value() or b"")
-
-
-def _of(fleet: Simulation, handles, partition: int) -> set[str]:
-    records = [r for r in fleet.read("tasks.work") if r.partition() == partition]
-    return {h.task_id for h in handles if any(_is(r, h.task_id) for r in records)}
 
 
 def test_restoring_bears_a_log_that_answers_late() -> None:
