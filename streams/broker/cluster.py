@@ -25,6 +25,7 @@ from streams.broker.config import (
     java_command,
     write_properties,
 )
+from streams.broker.files import writing
 from streams.broker.jars import classpath
 from streams.broker.ports import free_ports, is_free, is_open
 from streams.broker.watchdog import RELEASE
@@ -32,6 +33,7 @@ from streams.errors import KafkaFailed, SettingsInvalid
 
 PORT = 9092
 ANY_PORT = 0
+ELSEWHERE = "--data DIR keeps the data elsewhere"
 
 _START_TIMEOUT_S = 60
 _FORMAT_TIMEOUT_S = 60
@@ -52,22 +54,35 @@ class Identity:
 
     @staticmethod
     def of(data: Path) -> Identity | None:
-        """The identity of a data directory, None if it holds no cluster."""
+        """The identity of a data directory, None if it holds no cluster.
+
+        Raises SettingsInvalid if that cannot be read.
+        """
+        path = data / "cluster.json"
         try:
-            fields = json.loads((data / "cluster.json").read_text())
-        except FileNotFoundError:
+            fields = json.loads(path.read_text())
+            identity = Identity(str(fields["cluster_id"]), int(fields["brokers"]))
+            if identity.brokers not in BROKERS_ALLOWED:
+                raise ValueError(f"{identity.brokers} brokers")
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        return Identity(str(fields["cluster_id"]), int(fields["brokers"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SettingsInvalid(
+                f"{path} cannot be read ({type(error).__name__}: {error})",
+                hint="--fresh wipes the data; --data DIR keeps another cluster beside it",
+            ) from error
+        return identity
 
     @staticmethod
     def create(data: Path, brokers: int) -> Identity:
         # Kafka's form of a UUID; a leading '-' would look like an option to its tools.
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         identity = Identity("A" + text[1:], brokers)
-        data.mkdir(parents=True, exist_ok=True)
-        part = data / ".cluster.json"
-        part.write_text(json.dumps({"cluster_id": identity.cluster_id, "brokers": brokers}))
-        os.replace(part, data / "cluster.json")
+        with writing(data, ELSEWHERE):
+            data.mkdir(parents=True, exist_ok=True)
+            part = data / ".cluster.json"
+            part.write_text(json.dumps({"cluster_id": identity.cluster_id, "brokers": brokers}))
+            os.replace(part, data / "cluster.json")
         return identity
 
 
@@ -203,8 +218,9 @@ class Cluster:
 
     def _start_all(self, *, last: bool) -> bool:
         """Start every node; False if one lost its port to another process."""
-        for node in self.nodes:
-            write_properties(node, self.nodes, self._properties)
+        with writing(self.data, ELSEWHERE):
+            for node in self.nodes:
+                write_properties(node, self.nodes, self._properties)
         self._format()
         offsets = {node.id: self._spawn(node) for node in self.nodes}
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import sys
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from streams.broker.files import exclusive, writing
 from streams.errors import ExtraMissing, KafkaFailed
 
 KAFKA_VERSION = "4.4.0"
@@ -46,7 +46,7 @@ class Jar:
                 return False
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
 
@@ -73,13 +73,14 @@ def cache_dir() -> Path:
 def classpath(cache: Path | None = None, lock: Path = LOCK) -> list[Path]:
     """The jars as files, downloaded if they are not in the cache or not what the lock says.
 
-    Raises KafkaFailed when a jar cannot be had, ExtraMissing without the extra ``kafka``.
+    Raises KafkaFailed when a jar cannot be had or kept, ExtraMissing without the extra ``kafka``.
     """
     jars = read_lock(lock)
     home = (cache or cache_dir()) / f"kafka-{KAFKA_VERSION}"
     if missing_in(home, jars):
-        home.mkdir(parents=True, exist_ok=True)
-        with exclusive(home / ".lock"):
+        busy = f"another process downloads Apache Kafka {KAFKA_VERSION}"
+        elsewhere = "STREAMS_CACHE names another directory for it"
+        with exclusive(home / ".lock", busy, elsewhere), writing(home, elsewhere):
             if missing := missing_in(home, jars):  # another process may have been first
                 _download(home, missing)
     return [home / jar.filename for jar in jars]
@@ -93,14 +94,6 @@ def missing_in(home: Path, jars: Sequence[Jar]) -> list[Jar]:
 
     with ThreadPoolExecutor(_DOWNLOADS_MAX) as pool:
         return [jar for jar, ok in zip(jars, pool.map(held, jars), strict=True) if not ok]
-
-
-@contextmanager
-def exclusive(path: Path) -> Generator[None, None, None]:
-    """Hold ``path`` as a lock between processes; it is released when its holder dies."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _download(home: Path, jars: Sequence[Jar]) -> None:

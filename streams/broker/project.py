@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,11 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from streams.broker import process, state
-from streams.broker.cluster import STOP_GRACE_S, Cluster, Identity, mark_of
+from streams.broker.cluster import ELSEWHERE, STOP_GRACE_S, Cluster, Identity, mark_of
 from streams.broker.config import HOST
-from streams.broker.jars import KAFKA_VERSION, exclusive
+from streams.broker.files import exclusive, writing
+from streams.broker.jars import KAFKA_VERSION
 from streams.broker.state import Broker, Running
 from streams.errors import KafkaRunning, SettingsInvalid
+
+_ELSEWHERE = f"a Kafka is recorded in {state.HOME} of the working directory: choose another one"
+_OURS = re.compile(r"\.?cluster\.json|broker-\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +86,8 @@ def _find_or_start(
     """The cluster of a directory, with its Cluster only if this call started it."""
     if running := _joinable(directory, wanted):
         return running, None
-    home = directory / state.HOME
-    home.mkdir(parents=True, exist_ok=True)
-    with exclusive(home / "kafka.lock"):
+    lock = directory / state.HOME / "kafka.lock"
+    with exclusive(lock, "another process starts a Kafka here", _ELSEWHERE):
         if running := _joinable(directory, wanted):  # another process was first
             return running, None
         cluster = _start(directory, wanted)
@@ -125,12 +129,23 @@ def _start(directory: Path, wanted: Wanted) -> Cluster:
 def _wipe(data: Path) -> None:
     if not data.exists():
         return
-    if Identity.of(data) is None and any(data.iterdir()):
-        raise SettingsInvalid(
-            f"{data} is not wiped: it holds something else than a Kafka of this package",
-            hint="choose another --data, or empty it yourself",
-        )
-    shutil.rmtree(data)
+    with writing(data, ELSEWHERE):
+        if not _is_kafka(data):
+            raise SettingsInvalid(
+                f"{data} is not wiped: it holds something else than a Kafka of this package",
+                hint="choose another --data, or empty it yourself",
+            )
+        shutil.rmtree(data)
+
+
+def _is_kafka(data: Path) -> bool:
+    """Whether a directory holds a cluster, even a damaged one, or nothing."""
+    try:
+        if Identity.of(data) is not None:
+            return True
+    except SettingsInvalid:
+        pass  # it may be somebody else's cluster.json
+    return all(_OURS.fullmatch(path.name) for path in data.iterdir())
 
 
 def _record(directory: Path, cluster: Cluster, *, owner: int | None) -> Running:
@@ -147,5 +162,6 @@ def _record(directory: Path, cluster: Cluster, *, owner: int | None) -> Running:
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         owner=owner,
     )
-    state.write(directory, running)
+    with writing(directory / state.HOME, _ELSEWHERE):
+        state.write(directory, running)
     return running

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streams.broker import state
+from streams.broker.files import writing
 from streams.broker.project import Wanted, joined
 from streams.broker.state import HOME, Running
 from streams.catalog import Catalog
@@ -191,10 +192,11 @@ def _not_ours(settings: Settings, options: Options) -> Settings:
 def _slot(directory: Path) -> Generator[str, None, None]:
     """A slot that no other ``streams dev`` uses, the same again at the next start here."""
     home = directory / HOME
-    home.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         for number in range(1, SESSIONS_MAX + 1):
-            lock = stack.enter_context((home / f"dev-{number}.lock").open("w"))
+            with writing(home, "run it in a directory where you may write"):
+                home.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context((home / f"dev-{number}.lock").open("w"))
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Others may share the broker: the name is this place's own.
