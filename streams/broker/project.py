@@ -40,9 +40,11 @@ def up(directory: Path, wanted: Wanted) -> tuple[Running, bool]:
     """A cluster that goes on after this process, and whether this call started it.
 
     One that runs already is left as it is. Raises KafkaRunning if it is not what is wanted,
-    KafkaFailed if it does not start.
+    KafkaFailed if it does not start, or runs without one of its brokers.
     """
     running, cluster = _find_or_start(directory, wanted, owned=False)
+    if cluster is None:
+        running.check()
     return running, cluster is not None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streams.broker.cluster import mark_of
+from streams.errors import KafkaFailed
 from streams.processes import is_alive, is_stopped
 
 HOME = ".streams"
@@ -51,6 +52,23 @@ class Running:
     def alive(self) -> bool:
         """Whether any of its brokers still runs."""
         return any(self.state(broker) != "dead" for broker in self.brokers)
+
+    def check(self) -> None:
+        """KafkaFailed, naming its log, for the first broker that is dead or stopped."""
+        for broker in self.brokers:
+            found = self.state(broker)
+            if found == "stopped":
+                hint = f"kill -CONT {broker.pid}"
+            elif self.owner is None:
+                hint = "streams kafka down, then streams kafka up"
+            else:
+                hint = f"end process {self.owner}, with which it ends, and start it again"
+            if found != "running":
+                raise KafkaFailed(
+                    f"broker {broker.id} of the Kafka at {self.bootstrap} is {found}; "
+                    f"its log is {broker.log}",
+                    hint=hint,
+                )
 
 
 def path_in(directory: Path) -> Path:

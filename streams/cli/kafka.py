@@ -56,7 +56,7 @@ def up(brokers: str | None, port: int | None, data: Path | None, fresh: bool) ->
 @kafka.command()
 @output
 def status() -> None:
-    """Show the Kafka that commands in this directory use."""
+    """Show the Kafka that commands in this directory use; 1 if a broker of it does not run."""
     from streams.broker import state
 
     running = state.find_running(Path.cwd())
@@ -65,6 +65,7 @@ def status() -> None:
             "no embedded Kafka runs in this directory or a parent", hint="streams kafka up"
         )
     emit(_rows(running), _COLUMNS)
+    running.check()
 
 
 @kafka.command()

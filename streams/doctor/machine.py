@@ -15,6 +15,7 @@ from pathlib import Path
 from streams.broker import state
 from streams.broker.state import Running
 from streams.doctor.check import Check, fail, ok, warn
+from streams.errors import KafkaFailed
 from streams.settings import Settings
 
 PYTHON_MIN = (3, 11)
@@ -113,7 +114,6 @@ def embedded(directory: Path) -> Iterator[Check]:
 
 def cluster(running: Running, place: Path) -> Check:
     """Whether a recorded cluster runs, whole."""
-    states = {broker.id: running.state(broker) for broker in running.brokers}
     where = state.path_in(place)
     if not running.alive:
         return warn(
@@ -121,14 +121,14 @@ def cluster(running: Running, place: Path) -> Check:
             f"{where} names a cluster that has ended",
             "streams dev or streams kafka up starts it again, with its data",
         )
-    for number, found in states.items():
-        if found != "running":
-            pid = next(broker.pid for broker in running.brokers if broker.id == number)
-            hint = f"kill -CONT {pid}" if found == "stopped" else "streams kafka down, then up"
-            return fail("embedded kafka", f"broker {number} is {found}", hint)
+    try:
+        running.check()
+    except KafkaFailed as error:
+        return fail("embedded kafka", error.message, error.hint)
     owner = f", ends with process {running.owner}" if running.owner else ""
     return ok(
-        "embedded kafka", f"version {running.version}, {len(states)} broker(s) running{owner}"
+        "embedded kafka",
+        f"version {running.version}, {len(running.brokers)} broker(s) running{owner}",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from streams import cli
 from streams.broker import project, state
 from streams.broker.cluster import mark_of
 from streams.broker.state import Broker, Running
@@ -85,6 +88,41 @@ def test_a_running_cluster_is_joined_and_left_running(running: Running, tmp_path
     with project.joined(tmp_path, project.Wanted()) as joined:
         assert joined == running
     assert state.find_running(tmp_path) == running
+
+
+@pytest.mark.parametrize(
+    ("pid", "owner", "is_", "remedy"),
+    [
+        (None, None, "dead", "streams kafka down, then streams kafka up"),
+        (None, 4711, "dead", "end process 4711"),
+        ("stopped", None, "stopped", "kill -CONT "),
+    ],
+)
+def test_a_cluster_without_one_of_its_brokers_is_no_success(
+    pid: str | None,
+    owner: int | None,
+    is_: str,
+    remedy: str,
+    running: Running,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if pid is None:  # a number that nobody has
+        other = Broker(2, "127.0.0.1:9093", 2**22 + 1, "broker-2.log")
+        running = replace(running, brokers=(*running.brokers, other), owner=owner)
+    else:
+        os.kill(running.brokers[0].pid, signal.SIGSTOP)
+        os.waitpid(running.brokers[0].pid, os.WUNTRACED)
+    state.write(tmp_path, running)
+    monkeypatch.chdir(tmp_path)
+    for command in ("up", "status"):
+        assert cli.run(["kafka", command]) == 1
+        out, err = capsys.readouterr()
+        error, hint = err.splitlines()
+        assert f"is {is_}; its log is {running.brokers[-1].log}" in error
+        assert hint.startswith(f"hint: {remedy}")
+        assert bool(out) == (command == "status")
 
 
 def test_down_leaves_a_cluster_to_the_process_that_owns_it(
