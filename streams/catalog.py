@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ OTHER_PARTITIONS = (
     "topic, with what is in it, and run `streams topic apply` again, or give the agent a new name"
 )
 _APPLY = "streams topic apply"
+_PATH = "PATH"
 
 
 def read_all(
@@ -100,9 +102,7 @@ def unanswered(error: LogError) -> StreamsError:
     """What to raise when the log refuses to serve a topic: TopicMissing if it is not there."""
     if error.kind not in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC") or error.topic is None:
         return error
-    return TopicMissing(
-        f"topic '{error.topic}' does not exist", hint=f"`{_APPLY} PATH` makes all topics"
-    )
+    return _missing(error.topic, Topics.of(error.topic))
 
 
 class Catalog:
@@ -125,12 +125,21 @@ class Catalog:
                     await self.refresh()
             card = self._cards.get(agent)
         if card is None:
-            near = difflib.get_close_matches(agent, self._cards, 1)
-            meant = f"did you mean '{near[0]}'?" if near else "no agent is known here yet;"
-            raise AgentUnknown(
-                f"no agent '{agent}' is known here", hint=f"{meant} `{_APPLY} PATH` makes one known"
-            )
+            raise self._unknown(agent)
         return card
+
+    def _unknown(self, agent: str) -> AgentUnknown:
+        option = self._topics.option
+        if near := difflib.get_close_matches(agent, self._cards, 1):
+            meant = f"did you mean '{near[0]}'?"
+        elif self._cards:
+            meant = f"`streams agent list{option}` shows those that are known,"
+        else:
+            meant = "no agent is known here yet;"
+        return AgentUnknown(
+            f"no agent '{agent}' is known here",
+            hint=f"{meant} `{_APPLY} PATH{option}` makes one known",
+        )
 
     def known(self, agent: str) -> AgentCard:
         """The card of an agent that was read or published before."""
@@ -160,9 +169,9 @@ class Catalog:
             self._read_schemas()
         return self._read_cards() if self._topics.agents in exists else {}
 
-    def _read_cards(self) -> dict[str, AgentCard]:
+    def _read_cards(self, paths: str = _PATH) -> dict[str, AgentCard]:
         cards: dict[str, AgentCard] = {}
-        for record in self._read(self._topics.agents):
+        for record in self._read(self._topics.agents, paths):
             if record.value():
                 try:
                     card = decode(record.value() or b"", AgentCard)
@@ -175,8 +184,10 @@ class Catalog:
         self, agents: Iterable[Agent[Any, Any]], made: Mapping[str, AgentCard] | None = None
     ) -> dict[str, AgentCard]:
         """As ``publish``; blocks. ``made`` holds cards of topics that were just applied."""
-        known = self._read_schemas()
-        cards = self._read_cards()
+        agents = list(agents)
+        paths = shlex.join(dict.fromkeys(map(_path, agents)))
+        known = self._read_schemas(paths)
+        cards = self._read_cards(paths)
         before = dict(cards)
         cards.update(made or {})
         refused: list[LogError] = []
@@ -220,7 +231,8 @@ class Catalog:
         """The agent's card: its definition now, its topics as `topic apply` recorded them."""
         if known is None:
             raise TopicMissing(
-                f"agent '{agent.name}' has no topics yet", hint=f"{_APPLY} {_path(agent)}"
+                f"agent '{agent.name}' has no topics yet",
+                hint=f"{_APPLY} {shlex.quote(_path(agent))}{self._topics.option}",
             )
         timeout = agent.policy.timeout_s
         return AgentCard(
@@ -245,9 +257,7 @@ class Catalog:
         exists = self._log.admin().topics([t.name for t in card.topics] + shared)
         for name in [t.name for t in card.topics] + shared:
             if name not in exists:
-                raise TopicMissing(
-                    f"topic '{name}' does not exist", hint=f"{_APPLY} {_path(agent)}"
-                )
+                raise _missing(name, self._topics, shlex.quote(_path(agent)))
         for topic in card.topics:
             found = exists[topic.name].partitions
             if found != topic.partitions:
@@ -261,19 +271,24 @@ class Catalog:
         """Read the schemas topic, so that records of other versions can be decoded; blocks."""
         self._read_schemas()
 
-    def _read_schemas(self) -> set[str]:
+    def _read_schemas(self, paths: str = _PATH) -> set[str]:
         found: set[str] = set()
-        for record in self._read(self._topics.schemas):
+        for record in self._read(self._topics.schemas, paths):
             if record.value():
                 found.add(learn((record.value() or b"").decode()))
         return found
 
-    def _read(self, topic: str) -> Iterator[Record]:
+    def _read(self, topic: str, paths: str) -> Iterator[Record]:
         if topic not in self._log.admin().topics([topic]):
-            raise TopicMissing(
-                f"topic '{topic}' does not exist", hint=f"`{_APPLY} PATH` makes all topics"
-            )
+            raise _missing(topic, self._topics, paths)
         return read_all(self._log, topic, [0], self._clock)
+
+
+def _missing(topic: str, topics: Topics, paths: str = _PATH) -> TopicMissing:
+    return TopicMissing(
+        f"topic '{topic}' does not exist",
+        hint=f"`{_APPLY} {paths}{topics.option}` makes all topics",
+    )
 
 
 def _same(new: AgentCard, old: AgentCard | None) -> bool:
@@ -286,4 +301,4 @@ def _same(new: AgentCard, old: AgentCard | None) -> bool:
 
 
 def _path(agent: Agent[Any, Any]) -> str:
-    return agent.source.rpartition(":")[0] or "PATH"
+    return agent.source.rpartition(":")[0] or _PATH

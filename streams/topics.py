@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from streams.ids import is_name
@@ -58,6 +59,16 @@ class Topics:
     def transactional_id(self, pool: str, slot: str) -> str:
         """The transactional id and client id of one slot of a pool: ``<group>.<slot>``."""
         return f"{self.group(pool)}.{slot}"
+
+    @property
+    def option(self) -> str:
+        """How a printed command is told of this deployment: `` --prefix x``, or nothing."""
+        return f" --prefix {shlex.quote(self.prefix)}" if self.prefix else ""
+
+    @staticmethod
+    def of(topic: str) -> Topics:
+        """The deployment that a ``tasks``, ``results`` or ``dead`` topic belongs to."""
+        return Topics(topic.rpartition(".")[0].rpartition(".")[0])
 
     def pool_of(self, topic: str) -> str | None:
         """The pool of a ``tasks``, ``results`` or ``dead`` topic of this deployment, else None."""

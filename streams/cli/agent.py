@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from streams.cli.connect import connect, connected
+from streams.cli.connect import connect, connected, given
 from streams.cli.output import emit, emit_one, output, say
 
 _LIST = ("agent", "version", "partitions", "concurrency", "attempts", "ordering", "description")
@@ -30,7 +30,7 @@ def list_() -> None:
     cards = connect().catalog.read()
     emit([card_row(card) for _, card in sorted(cards.items())], _LIST)
     if not cards:
-        say("no agent is known here yet; streams topic apply PATH makes one known")
+        say(f"no agent is known here yet; streams topic apply PATH{given()} makes one known")
 
 
 @agent.command()

@@ -45,10 +45,11 @@ def deployment_checks(at: Deployment) -> Iterator[Check]:
     exists = at.log.admin().topics()
     missing = [spec.name for spec in at.topics.shared() if spec.name not in exists]
     if len(missing) == len(at.topics.shared()):
-        yield ok("topics", f"none of this deployment yet; streams dev or {_APPLY} makes them")
+        made = f"streams dev or {_APPLY}{at.topics.option} makes them"
+        yield ok("topics", f"none of this deployment yet; {made}")
         return
     if missing:
-        yield fail("topics", f"missing: {', '.join(missing)}", _APPLY)
+        yield fail("topics", f"missing: {', '.join(missing)}", f"{_APPLY}{at.topics.option}")
         return
     yield clock_skew(at)
     cards = at.catalog.read()
@@ -226,7 +227,7 @@ def _topic(
     name = f"topic {topic.name}"
     info = exists.get(topic.name)
     if info is None:
-        yield fail(name, "does not exist", _APPLY)
+        yield fail(name, "does not exist", f"{_APPLY}{at.topics.option}")
         return
     if info.partitions != topic.partitions:
         yield fail(

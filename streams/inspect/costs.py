@@ -42,7 +42,8 @@ def costs_since(
     info = log.admin().topics([topics.costs]).get(topics.costs)
     if info is None:
         raise TopicMissing(
-            f"topic '{topics.costs}' does not exist", hint="`streams topic apply PATH` makes it"
+            f"topic '{topics.costs}' does not exist",
+            hint=f"`streams topic apply PATH{topics.option}` makes it",
         )
     decoder = Decoder(catalog)
     offsets = log.admin().offsets_at(topics.costs, range(info.partitions), since_ms)

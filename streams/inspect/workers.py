@@ -50,7 +50,7 @@ def seen_workers(
     if topics.heartbeats not in log.admin().topics([topics.heartbeats]):
         raise TopicMissing(
             f"topic '{topics.heartbeats}' does not exist",
-            hint="`streams topic apply PATH` makes all topics",
+            hint=f"`streams topic apply PATH{topics.option}` makes all topics",
         )
     now = clock.now_micros() // 1000
     decoder = Decoder(catalog)

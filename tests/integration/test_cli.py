@@ -233,6 +233,14 @@ def test_mistakes_end_with_their_code_and_a_remedy(
     assert ran.out == ""
 
 
+def test_a_first_start_without_topics_says_only_how_to_make_them(untouched: Place) -> None:
+    ran = untouched.run("worker", "run", "agents.py", "--prefix", "other", code=4)
+    error, hint = ran.err.splitlines()
+    assert error == "error[E0401]: topic 'other.schemas' does not exist"
+    path = untouched.directory / "agents.py"
+    assert f"streams topic apply {path} --prefix other`" in hint
+
+
 def test_a_broker_that_does_not_answer_is_3(untouched: Place) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     for words in ("topic list", "worker run agents.py", "task submit greet ann"):
