@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from streams.agent import Agent
@@ -162,9 +162,8 @@ class Catalog:
         self._read_schemas()
         return self._read_cards()
 
-    def recorded(self) -> dict[str, AgentCard]:
-        """As ``read``, but a topic that was not made yet holds nothing; blocks."""
-        exists = self._log.admin().topics([self._topics.schemas, self._topics.agents])
+    def recorded(self, exists: Container[str]) -> dict[str, AgentCard]:
+        """As ``read``, but a topic that is not among those that exist holds nothing; blocks."""
         if self._topics.schemas in exists:
             self._read_schemas()
         return self._read_cards() if self._topics.agents in exists else {}

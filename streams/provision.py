@@ -59,7 +59,7 @@ def plan(
     the card records, is a conflict, since it would send keys elsewhere.
     """
     at = _Deployment(log, topics, log.admin().topics(), log.admin().default_replication())
-    recorded = catalog.recorded()
+    recorded = catalog.recorded(at.exists)
     result = TopicPlan(at.replicas)
     for spec in topics.shared():
         # Its number of partitions may be an operator's choice: nothing is computed from it.
