@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 import click
 
+from streams.cli.table import Row, cell, table_lines
+
 FORMATS = ("table", "json", "jsonl")
 FILE_WIDTH = 500
-"""Columns of a table that is not on a terminal."""
+"""Cells of a line that is not on a terminal."""
 
 F = TypeVar("F", bound=Callable[..., Any])
-Row = Mapping[str, Any]
 
 _META = "streams.output"
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def output(command: F) -> F:
@@ -58,7 +57,10 @@ def emit(rows: Iterable[Row], columns: Sequence[str] = ()) -> None:
     elif how == "json":
         click.echo(_json(list(rows), indent=2))
     else:
-        _table(list(rows), columns)
+        found = list(rows)
+        if found:
+            for text in table_lines(found, columns or list(found[0]), _width()):
+                click.echo(text)
 
 
 def emit_one(row: Row) -> None:
@@ -70,7 +72,7 @@ def emit_one(row: Row) -> None:
             text = (
                 _json(cast("object", value))
                 if isinstance(value, dict | list | bool)
-                else _cell(value)
+                else cell(value)
             )
             click.echo(f"{click.style(name.replace('_', ' ').ljust(width), bold=True)}  {text}")
     else:
@@ -100,47 +102,6 @@ def _json(value: object, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, default=str, indent=indent)
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
-    if not rows:
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    names: list[str] = []
-    for column in columns or list(rows[0]):
-        name, _, heading = column.partition("=")
-        names.append(name)
-        numeric = all(isinstance(row.get(name), int | float) for row in rows)
-        table.add_column(
-            heading or name.replace("_", " "),
-            justify="right" if numeric else "left",
-            overflow="fold",
-        )
-    for row in rows:
-        # Text, not str: user data may hold what rich takes for markup.
-        table.add_row(*(Text(_cell(row.get(name))) for name in names))
-    # A file has no width to fold to.
-    Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(table)
-
-
-def _brief(text: str) -> str:
-    """A time on the clock here: of today without the date, else without the seconds."""
-    moment = datetime.fromisoformat(text).astimezone()
-    today = moment.date() == datetime.now(UTC).astimezone().date()
-    return f"{moment:%H:%M:%S}" if today else f"{moment:%Y-%m-%d %H:%M}"
-
-
-def _cell(value: object) -> str:
-    if value is None or value in ("", []):
-        return "-"
-    if isinstance(value, str) and _TIME.fullmatch(value):
-        return _brief(value)
-    if isinstance(value, dict) or (
-        isinstance(value, list) and value and isinstance(value[0], dict)
-    ):
-        return _json(cast("object", value))
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, cast("Sequence[object]", value)))
-    return str(value)
+def _width() -> int:
+    """Cells of the terminal; a file has no width to fold to."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else FILE_WIDTH

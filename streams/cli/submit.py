@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NOBODY_S = 2.0
 """How long to wait for a result before looking whether any worker is there."""
 CHUNK = 1_000
+_SENT = ("task_id",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ async def _one(client: Client, at: Connection, card: AgentCard, wanted: Wanted) 
         wanted.agent, value, key=key, tenant=wanted.tenant, task_id=wanted.task_id
     )
     if not wanted.wait:
-        emit([{"task_id": handle.task_id, "run_id": handle.run_id, "agent": wanted.agent}])
+        emit([_sent(wanted, handle)], _SENT)
         return 0
     async with _watch(at, wanted.agent):
         result = await handle.record(wanted.timeout_s)
@@ -82,7 +83,7 @@ async def _many(client: Client, card: AgentCard, wanted: Wanted) -> int:
     while chunk := list(islice(inputs, CHUNK)):
         handles = await asyncio.gather(*map(send, chunk))
         count += len(handles)
-        emit({"task_id": h.task_id, "run_id": h.run_id, "agent": wanted.agent} for h in handles)
+        emit((_sent(wanted, handle) for handle in handles), _SENT)
     say(f"{count} tasks submitted to '{wanted.agent}' in {time.monotonic() - begun:.1f} s")
     return 0
 
@@ -120,6 +121,10 @@ async def _many_waiting(client: Client, at: Connection, card: AgentCard, wanted:
     took = time.monotonic() - begun
     say(f"{ended - failed} succeeded, {failed} did not, in {took:.1f} s; run {batch.run_id}")
     return 1 if failed else 0
+
+
+def _sent(wanted: Wanted, handle: Handle[Any]) -> Row:
+    return {"task_id": handle.task_id, "run_id": handle.run_id, "agent": wanted.agent}
 
 
 def _line(row: Row) -> str:

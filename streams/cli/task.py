@@ -15,12 +15,11 @@ _STATUSES = ("succeeded", "failed", "cancelled", "expired", "open")
 _LIST = (
     "task_id",
     "status",
-    "submitted_at=submitted",
+    "submitted_at=at",
     "took_s=sec",
-    "attempt",
+    "attempt=try",
     "key",
-    "worker",
-    "reason",
+    "reason=why",
 )
 
 

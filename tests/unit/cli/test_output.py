@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,7 +14,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from streams.cli.output import emit, emit_one, output, say
+from streams.cli import dead as cli_dead
+from streams.cli import group as cli_group
+from streams.cli import submit as cli_submit
+from streams.cli import task as cli_task
+from streams.cli import worker as cli_worker
+from streams.cli.output import Row, emit, emit_one, output, say
 
 ROWS = [
     {"name": "a[bold]", "offset": 1, "note": None},
@@ -96,3 +104,83 @@ def test_a_table_shows_times_briefly_and_under_the_heading_given() -> None:
     assert header.strip() == "when"
     assert re.fullmatch(r"2020-0[12]-\d\d \d\d:\d\d", old.strip())
     assert re.fullmatch(r"\d\d:\d\d:\d\d", new.strip())
+
+
+IDS = [f"01a2057c-8d9a-7d8e-8855-{number:012x}" for number in range(6)]
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as a command can tell."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def shown(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
+    """The lines of a table on a terminal."""
+
+    @click.command()
+    @output
+    def command() -> None:
+        emit(rows, columns)
+
+    with contextlib.redirect_stdout(Screen()) as screen:
+        command.main([], standalone_mode=False)
+    return screen.getvalue().splitlines()
+
+
+LISTS = {
+    "task list": cli_task._LIST,
+    "task submit": cli_submit._SENT,
+    "dead list": cli_dead._LIST,
+    "dead redrive": cli_dead._PLAN,
+    "worker list": cli_worker._LIST,
+    "group get": cli_group._GET,
+}
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("words", sorted(LISTS))
+def test_on_a_narrow_terminal_an_id_stands_on_one_line(words: str) -> None:
+    names = [column.partition("=")[0] for column in LISTS[words]]
+    free = {
+        "error": "a long story about what went wrong " * 3,
+        "agents": [f"agent-{n}" * 3 for n in range(5)],
+    }
+    ids = {"id", "task_id", "new_task_id", "worker", "key", "host"}
+    rows = [{name: free.get(name, id if name in ids else "value") for name in names} for id in IDS]
+    lines = shown(rows, LISTS[words])
+    for id in IDS:
+        # Each of the columns with an id shows it whole, and on the same line.
+        assert [line.count(id) for line in lines if id in line] == [len(ids & set(names))]
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_list_of_tasks_fits_a_terminal_of_80_cells() -> None:
+    row = {
+        "task_id": IDS[0],
+        "status": "succeeded",
+        "submitted_at": datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+        "took_s": 0.123,
+        "attempt": 1,
+        "key": None,
+        "reason": "",
+    }
+    lines = shown([row], cli_task._LIST)
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.usefixtures("narrow")
+def test_free_text_is_folded_to_what_the_terminal_has_left() -> None:
+    error = "something went wrong with it " * 5
+    lines = shown([{"id": IDS[0], "error": error}], ["id", "error"])
+    assert max(map(len, lines)) <= 80
+    assert len(lines) > 2
+    assert " ".join(" ".join(line[38:].split()) for line in lines[1:]) == error.strip()
