@@ -24,21 +24,28 @@ def dead() -> None:
 
 
 @dead.command("list")
-@click.option("--agent", required=True, help="Whose dead letters.")
+@click.option("--agent", help="Whose dead letters. Default: of all agents.")
 @_SINCE
 @connected
 @output
-def list_(agent: str, since: str) -> None:
+def list_(agent: str | None, since: str) -> None:
     """List dead letters, and which tasks were made of them again.
 
     \b
-    streams dead list --agent search
+    streams dead list
     streams dead list --agent search --since 1h -o json
     """
+    from streams.inspect import groups
+
     at = connect()
-    letters, redriven = _letters(at, agent, since)
-    emit([each.row(redriven.get(each.letter.task_id or "", [])) for each in letters], _LIST)
-    say(f"{len(letters)} dead letters of '{agent}' since {since}")
+    rows: list[dict[str, Any]] = []
+    for name in [agent] if agent is not None else groups.pools(at.log, at.topics):
+        letters, redriven = _letters(at, name, since)
+        rows += [each.row(redriven.get(each.letter.task_id or "", [])) for each in letters]
+    rows.sort(key=lambda row: row["time"])
+    emit(rows, _LIST if agent is not None else ("agent", *_LIST))
+    whose = f" of '{agent}'" if agent is not None else ""
+    say(f"{len(rows)} dead letters{whose} since {since}")
 
 
 @dead.command()
@@ -72,7 +79,8 @@ def get(agent: str, id: str) -> None:
 def redrive(agent: str, ids: tuple[str, ...], all_: bool, since: str, execute: bool) -> None:
     """Submit the tasks in dead letters again, as new tasks that name the old ones.
 
-    A new task cannot be taken back. A dead letter that holds no task stays what it is.
+    A new task cannot be taken back. A dead letter that holds no task stays what it is. One that
+    is named is submitted again also if it was before; the plan says so.
 
     \b
     streams dead redrive search --all
@@ -87,8 +95,9 @@ def redrive(agent: str, ids: tuple[str, ...], all_: bool, since: str, execute: b
         letters, redriven = _letters(at, agent, since)
     else:
         found = Letters(at.log, at.topics, at.catalog, at.clock, agent)
-        letters, redriven = [found.find(id) for id in ids], {}
-    todo = redrive_plan(letters, redriven)
+        letters = [found.find(id) for id in ids]
+        redriven = _redriven(at, agent, letters)
+    todo = redrive_plan(letters, redriven, named=not all_)
     count = sum(row["action"] == "submit" for _, row in todo)
     if not execute:
         emit([row for _, row in todo], _PLAN)
@@ -115,12 +124,19 @@ def _letters(at: Connection, agent: str, since: str) -> tuple[list[Letter], dict
     """Dead letters since a time, and what was made of each task again."""
     from streams.inspect.dead import Letters
     from streams.inspect.places import since_ms
-    from streams.inspect.tasks import SKEW_MS, Tasks
 
     begin = since_ms(since, at.clock.now_micros())
     letters = Letters(at.log, at.topics, at.catalog, at.clock, agent).since(begin)
+    return letters, _redriven(at, agent, letters)
+
+
+def _redriven(at: Connection, agent: str, letters: list[Letter]) -> dict[str, list[str]]:
+    """Which tasks were made again of those in the letters."""
+    from streams.inspect.tasks import SKEW_MS, Tasks
+
     if not letters:
-        return [], {}
-    tasks = Tasks(at.log, at.topics, at.catalog, at.clock, agent)
+        return {}
     # What was redriven came after the first of them had died.
-    return letters, tasks.redriven(max(0, letters[0].letter.at // 1000 - SKEW_MS))
+    first_ms = min(each.letter.at for each in letters) // 1000
+    tasks = Tasks(at.log, at.topics, at.catalog, at.clock, agent)
+    return tasks.redriven(max(0, first_ms - SKEW_MS))

@@ -35,6 +35,7 @@ class Letter:
     def row(self, redriven: Sequence[str] = ()) -> dict[str, Any]:
         error = self.letter.error
         return {
+            "agent": self.letter.agent,
             "id": self.id,
             "time": iso(self.letter.at),
             "task_id": self.letter.task_id,
@@ -56,6 +57,7 @@ class Letters:
         self._log = log
         self._clock = clock
         self._decoder = Decoder(catalog)
+        self._agent = agent
         self._topic = topics.dead(agent)
         info = log.admin().topics([self._topic]).get(self._topic)
         if info is None:
@@ -78,7 +80,10 @@ class Letters:
             partition, offset = int(place[1]), int(place[2])
             found = list(self._at(partition, offset)) if partition < self._partitions else []
         if not found:
-            raise NotFound(f"no dead letter '{id}' is on '{self._topic}'", hint="streams dead list")
+            raise NotFound(
+                f"no dead letter '{id}' is on '{self._topic}'",
+                hint=f"streams dead list --agent {self._agent}",
+            )
         return found[-1]
 
     def details(self, letter: Letter) -> dict[str, Any]:
@@ -112,20 +117,26 @@ class Letters:
 
 
 def redrive_plan(
-    letters: Iterable[Letter], redriven: Mapping[str, list[str]]
+    letters: Iterable[Letter], redriven: Mapping[str, list[str]], *, named: bool = False
 ) -> list[tuple[Letter, dict[str, Any]]]:
-    """What ``redrive`` does with each letter: ``submit`` or ``skip``, and why."""
+    """What ``redrive`` does with each letter: ``submit`` or ``skip``, and why.
+
+    What was redriven before is skipped, unless the letters were ``named`` one by one.
+    """
     todo: list[tuple[Letter, dict[str, Any]]] = []
     seen: set[str] = set()
     for letter in letters:
         task_id = letter.letter.task_id
-        why = ""
+        again = redriven.get(letter.task.task_id) if letter.task is not None else None
+        action, why = "skip", ""
         if letter.task is None:
             why = "the original is no task"
-        elif redriven.get(letter.task.task_id):
-            why = f"was redriven as {redriven[letter.task.task_id][-1]}"
         elif letter.task.task_id in seen:
             why = "the same task is redriven already"
+        elif again and not named:
+            why = f"was redriven as {again[-1]}"
+        else:
+            action, why = "submit", f"again: already redriven as {again[-1]}" if again else ""
         if letter.task is not None:
             seen.add(letter.task.task_id)
         todo.append(
@@ -134,7 +145,7 @@ def redrive_plan(
                 {
                     "id": letter.id,
                     "task_id": task_id,
-                    "action": "skip" if why else "submit",
+                    "action": action,
                     "why": why,
                     "new_task_id": None,
                 },

@@ -100,6 +100,8 @@ def redrive_the_dead_letter(place: Place) -> str:
     letters = ("dead", "list", "--agent", "greet")
     (letter,) = place.run(*letters).rows
     assert (letter["reason"], letter["redriven_as"]) == ("permanent_error", [])
+    (same,) = place.run("dead", "list").rows
+    assert (same["agent"], same["id"]) == ("greet", letter["id"])
     assert place.run("dlq", "get", "greet", letter["id"]).row["original"]["input"] == "nobody"
     plan = place.run("dead", "redrive", "greet", "--all")
     assert plan.row["action"] == "submit"
@@ -112,6 +114,8 @@ def redrive_the_dead_letter(place: Place) -> str:
     assert redriven["redrive_of"] == letter["task_id"]
     todo = {row["id"]: row["action"] for row in place.run("dead", "redrive", "greet", "--all").rows}
     assert todo[letter["id"]] == "skip"
+    named = place.run("dead", "redrive", "greet", letter["id"]).row
+    assert (named["action"], named["why"]) == ("submit", f"again: already redriven as {new}")
     return new
 
 
@@ -220,7 +224,7 @@ def test_an_own_id_is_submitted_once(applied: Place) -> None:
         ("group seek greet", 2, "--to"),
         ("group seek greet --to @1 --partition 9", 2, "0 to 2"),
         ("dead redrive greet", 2, "--all"),
-        ("dead get greet 0@5", 4, "no dead letter"),
+        ("dead get greet 0@5", 4, "streams dead list --agent greet"),
         ("cost report --by colour", 2, "tenant"),
     ],
 )

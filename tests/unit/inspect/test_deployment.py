@@ -281,8 +281,9 @@ def test_a_dead_letter_shows_its_report_and_its_original() -> None:
         assert "nobody is there" in details["error"]["frames"][-1]
         assert (details["original_kind"], details["original"]["input"]) == ("Task", "nobody")
         for id in ("0@999", "9@0", "nope"):
-            with pytest.raises(NotFound):
+            with pytest.raises(NotFound) as error:
                 at.letters().find(id)
+            assert error.value.hint == "streams dead list --agent greet"
 
     after(["ann", "nobody"], look)
 
@@ -299,6 +300,9 @@ def test_what_was_redriven_is_known_and_not_redriven_by_all_again() -> None:
         assert redriven == {letter.task.task_id: [again.task_id]}
         ((_, row),) = redrive_plan([letter], redriven)
         assert (row["action"], row["why"]) == ("skip", f"was redriven as {again.task_id}")
+        ((_, row),) = redrive_plan([letter], redriven, named=True)
+        said = f"again: already redriven as {again.task_id}"
+        assert (row["action"], row["why"]) == ("submit", said)
 
     during(look)
 
