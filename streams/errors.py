@@ -8,7 +8,7 @@
     │   ├── DeadlineTooLate        E0112    deadline beyond the topic's retention
     │   ├── OutputInvalid          E0113    output does not fit the agent's type
     │   ├── SettingsInvalid        E0120    a setting is missing or makes no sense
-    │   │   └── BrokerUnknown      E0121    no broker is configured and none runs here
+    │   │   └── BrokerUnknown      E0121    exit 3: no broker is configured and none runs here
     │   ├── LoadFailed             E0130    a file of agents cannot be loaded
     │   ├── ExtraMissing           E0140    an optional part is not installed
     │   └── DataMissing            E0141    files of the package itself are missing
@@ -126,6 +126,7 @@ class BrokerUnknown(SettingsInvalid):
     """No broker is configured, and no embedded one runs in this directory or a parent."""
 
     code = "E0121"
+    exit_code = 3
 
 
 class LoadFailed(UsageError):

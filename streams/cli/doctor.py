@@ -61,7 +61,7 @@ def _checks(codes: list[int]) -> Iterator[Check]:
         yield from settings_checks(found)
         yield from _deployment(found)
     except (BrokerUnknown, BrokerUnreachable) as error:
-        codes.append(BrokerUnreachable.exit_code)
+        codes.append(error.exit_code)
         yield fail("broker", error.message, error.hint)
     except StreamsError as error:
         yield fail("settings" if error.exit_code == 2 else "broker", error.message, error.hint)

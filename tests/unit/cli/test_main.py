@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -130,3 +132,31 @@ def test_a_broker_that_goes_away_is_3(
     assert capsys.readouterr().err.startswith("error[E0300]: ")
     use(monkeypatch, LogError("TOPIC_AUTHORIZATION_FAILED"))
     assert cli.run(["broken"]) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "agent list",
+        "cost report",
+        "dead list",
+        "doctor",
+        "group list",
+        "task list --agent greet",
+        "task submit greet ann",
+        "topic list",
+        "worker list",
+    ],
+)
+def test_where_no_broker_is_known_every_command_ends_with_3(
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("STREAMS_")]:
+        monkeypatch.delenv(name)
+    assert cli.run(words.split()) == 3
+    out, err = capsys.readouterr()
+    assert "no Kafka broker is known" in out + err
