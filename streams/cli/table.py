@@ -35,7 +35,7 @@ def table_lines(rows: Sequence[Row], columns: Sequence[str], width: int) -> Iter
         texts = [cell(row.get(name)) for row in rows]
         widest = max(cell_len(line) for text in [heading, *texts] for line in text.split("\n"))
         least = min(widest, FOLDED_WIDTH_MIN) if name in FREE_TEXT else widest
-        numeric = all(isinstance(row.get(name), int | float) for row in rows)
+        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
         table.add_column(
             heading,
             justify="right" if numeric else "left",

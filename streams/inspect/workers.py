@@ -45,7 +45,7 @@ def seen_workers(
 ) -> list[Seen]:
     """The workers that were heard of in the last ``window_ms``, by slot and start.
 
-    Blocks; TopicMissing.
+    Of those that are gone only the last of each slot. Blocks; TopicMissing.
     """
     if topics.heartbeats not in log.admin().topics([topics.heartbeats]):
         raise TopicMissing(
@@ -64,7 +64,17 @@ def seen_workers(
         if isinstance(beat, Heartbeat):
             age = max(0, now - record.timestamp()[1])
             last[beat.slot, beat.host, beat.pid] = Seen(beat, age)
-    return sorted(last.values(), key=lambda seen: (seen.beat.slot, seen.beat.started_at))
+    return not_followed(last.values())
+
+
+def not_followed(seen: Iterable[Seen]) -> list[Seen]:
+    """By slot and start, without those that are gone and whose slot was started again.
+
+    Two that live in one slot are both kept: that is a mistake to be seen.
+    """
+    ordered = sorted(seen, key=lambda each: (each.beat.slot, each.beat.started_at))
+    newest = {each.beat.slot: each for each in ordered}
+    return [each for each in ordered if each.alive or each is newest[each.beat.slot]]
 
 
 def serving(workers: Iterable[Seen], agent: str) -> list[Seen]:
@@ -84,18 +94,18 @@ def find_worker(workers: Iterable[Seen], worker_id: str) -> Seen:
 
 
 def worker_row(seen: Seen) -> dict[str, Any]:
-    """One line about a worker."""
-    beat = seen.beat
+    """One line about a worker; one that is gone runs and owns nothing."""
+    beat, pools = seen.beat, seen.beat.pools
     return {
         "worker": beat.worker_id,
         "state": seen.state,
         "host": beat.host,
         "pid": beat.pid,
-        "agents": [pool.agent for pool in beat.pools],
-        "in_flight": sum(pool.in_flight for pool in beat.pools),
-        "capacity": sum(pool.capacity for pool in beat.pools),
-        "partitions": sum(len(pool.partitions) for pool in beat.pools),
-        "per_second": round(sum(pool.finished_per_second for pool in beat.pools), 1),
+        "agents": [pool.agent for pool in pools],
+        "in_flight": sum(pool.in_flight for pool in pools) if seen.alive else None,
+        "capacity": sum(pool.capacity for pool in pools),
+        "partitions": sum(len(pool.partitions) for pool in pools) if seen.alive else None,
+        "per_second": round(sum(pool.finished_per_second for pool in pools), 1),
         "cpu_percent": round(beat.cpu_permille / 10, 1),
         "rss_mib": round(beat.rss_bytes / 2**20, 1),
         "version": beat.version,

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from streams.errors import NotFound
-from streams.inspect.workers import DEAD_AFTER_MS, Seen, find_worker, serving, worker_row
+from streams.inspect.workers import (
+    DEAD_AFTER_MS,
+    Seen,
+    find_worker,
+    not_followed,
+    serving,
+    worker_row,
+)
 from streams.records import Heartbeat, PoolBeat
 
 
@@ -66,3 +73,19 @@ def test_a_row_sums_over_the_agents_of_a_worker() -> None:
         15,
         3,
     )
+
+
+def test_former_processes_of_a_slot_are_left_out_and_two_that_live_in_it_are_not() -> None:
+    killed = seen("a", age_ms=60_000, started_at=1)
+    stopped = seen("a", state="stopped", started_at=2)
+    older, newer = seen("a", started_at=3), seen("a", started_at=4)
+    gone = seen("b", age_ms=60_000, started_at=1)
+    assert not_followed([newer, killed, gone, older, stopped]) == [older, newer, gone]
+    assert not_followed([killed, stopped]) == [stopped]
+    assert not_followed([older, seen("a", state="stopped", started_at=5)])[0] is older
+
+
+@pytest.mark.parametrize("fields", [{"age_ms": 60_000}, {"state": "stopped"}])
+def test_a_worker_that_is_gone_runs_and_owns_nothing(fields: dict[str, Any]) -> None:
+    row = worker_row(seen(**fields))
+    assert (row["in_flight"], row["partitions"], row["capacity"]) == (None, None, 10)
