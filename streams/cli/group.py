@@ -46,6 +46,8 @@ def list_() -> None:
         for pool in groups.pools(at.log, at.topics)
     ]
     emit(rows, _LIST)
+    if not rows:
+        say("no groups here; streams topic apply PATH makes the topics of agents")
 
 
 @group.command()

@@ -106,7 +106,8 @@ def _whole(agent: str, described: GroupInfo, rows: list[dict[str, Any]]) -> dict
     return {
         "agent": agent,
         "group": described.name,
-        "state": described.state,
+        # Kafka calls a group dead that nobody ever joined; here that word says that one died.
+        "state": "empty" if described.state == "dead" else described.state,
         "members": len(described.members),
         "partitions": len(rows),
         "behind": sum(row["behind"] for row in rows),

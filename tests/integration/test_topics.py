@@ -23,6 +23,8 @@ def test_topics_are_planned_made_and_listed(place: Place) -> None:
     other = place.run("topic", "plan", "agents.py", *words)
     assert other.err.endswith(f"streams topic apply agents.py {' '.join(words)}\n")
     assert place.run("topic", "list").rows == []
+    nothing = place.run("group", "list")
+    assert (nothing.out, nothing.err.partition(";")[0]) == ("", "no groups here")
     assert len(place.run("topic", "apply", "agents.py", "--partitions", "3").rows) == 10
     assert place.run("topic", "apply", "agents.py").rows == []
     again = place.run("topic", "plan", "agents.py").rows
@@ -36,6 +38,7 @@ def test_topics_are_planned_made_and_listed(place: Place) -> None:
     assert one["config"]["message.timestamp.type"] == "LogAppendTime"
     agents = {row["agent"]: row for row in place.run("agent", "list").rows}
     assert agents["greet"]["description"] == "Greets, for a price."
+    assert {row["state"] for row in place.run("group", "list").rows} == {"empty"}
     assert place.run("agent", "get", "ship").row["input_schema"]["required"] == ["customer", "item"]
 
 

@@ -133,6 +133,17 @@ def test_a_group_that_was_left_is_released_everywhere() -> None:
     after(["ann"], look)
 
 
+def test_a_group_that_no_worker_has_joined_is_empty() -> None:
+    async def run() -> None:
+        fleet = Fleet(greet, workers=0)
+        async with fleet as client:
+            at = _seen(fleet, client)
+            whole, _ = groups.look(at.log, at.topics, "greet", at.clock)
+            assert (whole["state"], whole["members"]) == ("empty", 0)
+
+    asyncio.run(run())
+
+
 def test_metadata_that_cannot_be_read_is_named_as_a_problem() -> None:
     def look(at: Seen) -> None:
         at.log.admin().set_committed("pool.greet", "tasks.greet", {0: Committed(0, "junk")})
