@@ -79,18 +79,15 @@ def run(
 
     async def work() -> None:
         made = Worker(agents, slot=slot, settings=where, drain_s=drain_s)
+        joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         names = ", ".join(agent.name for agent in agents)
-
-        def joined(_: object) -> None:
-            say(f"worker {made.slot} runs {names} on Kafka at {where.bootstrap}; Ctrl-C ends it")
-
-        # Only then: what is wrong at the start must not stand below a sentence of success.
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        started.add_done_callback(joined)
+        text = f"worker {made.slot} runs {names} on Kafka at {where.bootstrap}; Ctrl-C ends it"
+        # Not before: it would stand above the error that keeps it from running.
+        joined.add_done_callback(lambda _: say(text))
         with ExitStack() as ending:
             if metrics is not None:
                 ending.callback(serve_metrics(metrics, lambda: made.heartbeat))
-            await made.run(started)
+            await made.run(joined)
         say(f"worker {made.slot} has ended")
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

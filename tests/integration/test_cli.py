@@ -28,6 +28,7 @@ def test_a_day_with_one_worker(applied: Place) -> None:
     place.start("--slot", "w1")
     row = place.at_work("w1")
     assert row["agents"] == ["greet", "ship"]
+    assert place.log.startswith("worker w1 runs greet, ship on Kafka at ")
     assert place.run("worker", "get", "w1").row["pid"] == place.processes[0].pid
 
     # A result, and a failure with the user's own frames.
@@ -234,6 +235,7 @@ def test_mistakes_end_with_their_code_and_a_remedy(
     ran = untouched.run(*words.split(), code=code)
     assert ran.err.startswith("error[E") or "\nerror[E" in ran.err
     assert said in ran.err
+    assert "Ctrl-C ends it" not in ran.err, "nothing runs"
     assert ran.out == ""
 
 
@@ -249,7 +251,7 @@ def test_a_broker_that_does_not_answer_is_3(untouched: Place) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     for words in ("topic list", "worker run agents.py", "task submit greet ann"):
         ran = untouched.run(*words.split(), "--bootstrap", address, code=3)
-        assert "error[E0300]" in ran.err
+        assert ran.err.startswith("error[E0300]")
         assert address in ran.err
 
 
