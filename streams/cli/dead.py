@@ -65,7 +65,8 @@ def get(agent: str, id: str) -> None:
 
     at = connect()
     letters = Letters(at.log, at.topics, at.catalog, at.clock, agent)
-    emit_one(letters.details(letters.find(id)))
+    # The bytes of the original, which is shown decoded.
+    emit_one(letters.details(letters.find(id)), hidden=("value",))
 
 
 @dead.command()

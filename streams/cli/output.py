@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, TypeVar
 
 import click
 
-from streams.cli.table import Row, cell, table_lines
+from streams.cli.fields import field_lines
+from streams.cli.table import Row, table_lines
 
 FORMATS = ("table", "json", "jsonl")
 FILE_WIDTH = 500
@@ -63,18 +64,12 @@ def emit(rows: Iterable[Row], columns: Sequence[str] = ()) -> None:
                 click.echo(text)
 
 
-def emit_one(row: Row) -> None:
-    """Print one thing: an object in JSON, else a line for each of its fields."""
+def emit_one(row: Row, hidden: Collection[str] = ()) -> None:
+    """Print one thing: an object in JSON, else a line for each of its fields but ``hidden``."""
     how = chosen()
     if how == "table":
-        width = max(map(len, row), default=0)
-        for name, value in row.items():
-            text = (
-                _json(cast("object", value))
-                if isinstance(value, dict | list | bool)
-                else cell(value)
-            )
-            click.echo(f"{click.style(name.replace('_', ' ').ljust(width), bold=True)}  {text}")
+        for text in field_lines({k: v for k, v in row.items() if k not in hidden}):
+            click.echo(text)
     else:
         click.echo(_json(row, indent=2 if how == "json" else None))
 

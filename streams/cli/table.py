@@ -59,8 +59,10 @@ def table_lines(rows: Sequence[Row], columns: Sequence[str], width: int) -> Iter
 
 def cell(value: object) -> str:
     """A value in one cell."""
-    if value is None or value in ("", []):
+    if value is None or value in ("", [], {}):
         return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str) and _TIME.fullmatch(value):
         return _brief(value)
     if isinstance(value, dict) or (

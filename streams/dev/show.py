@@ -17,6 +17,7 @@ import click
 from streams.broker.state import Running
 from streams.dev.example import submit_command
 from streams.dev.protocol import AgentInfo, Loaded, Trouble
+from streams.inspect.places import duration
 from streams.records import Result
 from streams.settings import Settings
 
@@ -165,16 +166,6 @@ def result_lines(result: Result[Any], agent_width: int, columns: int, directory:
             lines.append(f"{'':10}{click.style('hint', fg='cyan')}: {result.error.hint}")
         lines.append(f"{'':10}{_dim(f'streams task get {result.agent} {result.task_id}')}")
     return lines
-
-
-def duration(micros: int) -> str:
-    """A span as people read it: ``340 µs``, ``12 ms``, ``1.2 s``, ``3 min``."""
-    if micros < 1_000:
-        return f"{max(0, micros)} µs"
-    if micros < 1_000_000:
-        return f"{micros // 1_000} ms"
-    seconds = micros / 1e6
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def cut(text: str, cells: int) -> str:

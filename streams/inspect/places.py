@@ -71,6 +71,22 @@ def offsets_of(place: Place, admin: Admin, topic: str, partitions: Iterable[int]
     return {p: _offset(place, bounds) for p, bounds in admin.bounds(topic, wanted).items()}
 
 
+def duration(micros: int) -> str:
+    """A span as people read it: ``340 µs``, ``12 ms``, ``1.2 s``, ``3 min``, ``2.5 h``, ``3 d``."""
+    if micros < 1_000:
+        return f"{max(0, micros)} µs"
+    if micros < 1_000_000:
+        return f"{micros // 1_000} ms"
+    seconds = micros / 1e6
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 2 * 3_600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 2 * 86_400:
+        return f"{seconds / 3_600:.1f}".removesuffix(".0") + " h"
+    return f"{seconds / 86_400:.1f}".removesuffix(".0") + " d"
+
+
 def iso(micros: int) -> str:
     """A time in microseconds since the epoch as people and machines read it."""
     try:

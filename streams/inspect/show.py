@@ -13,7 +13,17 @@ from streams.errors import RecordUndecodable, SchemaUnknown
 from streams.inspect.places import iso
 from streams.ports import Record
 
-_TIMES = frozenset({"submitted_at", "started_at", "finished_at", "published_at", "at", "deadline"})
+_TIMES = frozenset(
+    {
+        "at",
+        "deadline",
+        "finished_at",
+        "published_at",
+        "source_timestamp",
+        "started_at",
+        "submitted_at",
+    }
+)
 _JSON = frozenset({"input", "output", "input_schema", "output_schema"})
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pytest
 
 from streams.dev.protocol import AgentInfo, Loaded, Trouble
-from streams.dev.show import Screen, cut, duration, end_text, result_lines
+from streams.dev.show import Screen, cut, end_text, result_lines
 from streams.records import ErrorReport, Result
 
 HOME = Path("/project")
@@ -67,20 +66,6 @@ def test_no_line_is_wider_than_the_terminal() -> None:
 
 def test_what_agents_return_cannot_steer_the_terminal() -> None:
     assert cut("a\x1b[2Jb\nc", 80) == "a [2Jb c"
-
-
-@pytest.mark.parametrize(
-    ("micros", "text"),
-    [
-        (340, "340 µs"),
-        (12_900, "12 ms"),
-        (1_250_000, "1.2 s"),
-        (180_000_000, "3 min"),
-        (-5, "0 µs"),
-    ],
-)
-def test_durations(micros: int, text: str) -> None:
-    assert duration(micros) == text
 
 
 def test_how_a_worker_ended() -> None:

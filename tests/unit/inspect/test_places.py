@@ -8,7 +8,7 @@ import pytest
 
 from streams.clock import SystemClock
 from streams.errors import UsageError
-from streams.inspect.places import Place, iso, offsets_of, parse_place, since_ms
+from streams.inspect.places import Place, duration, iso, offsets_of, parse_place, since_ms
 from streams.ports import TopicSpec
 from streams.testing.memory import MemoryLog
 
@@ -78,3 +78,19 @@ def test_times_are_shown_in_utc_and_never_fail() -> None:
         (NOW_MS + 1) / 1000, UTC
     )
     assert iso(10**18) == str(10**18)
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [
+        (340, "340 µs"),
+        (12_900, "12 ms"),
+        (1_250_000, "1.2 s"),
+        (180_000_000, "3 min"),
+        (9_000_000_000, "2.5 h"),
+        (259_200_000_000, "3 d"),
+        (-5, "0 µs"),
+    ],
+)
+def test_durations(micros: int, text: str) -> None:
+    assert duration(micros) == text
