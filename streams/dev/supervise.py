@@ -18,6 +18,8 @@ DRAIN_S = 2.0
 END_S = 3.5
 """For the whole worker to end; then it is killed, and its tasks run again."""
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+BACKOFF_JOINED_S_MAX = 2.0
+"""For a worker that was at work: a task that crashes it must not stop the others for long."""
 STEADY_S = 30.0
 """A worker that lived for so long did not die of how it was started."""
 NO_RESTART = frozenset({2, 5})
@@ -50,12 +52,16 @@ class Deaths:
 
     count: int = 0
 
-    def after(self, code: int, lived_s: float) -> float | None:
-        """Seconds until the next start; None if only a change of the files can help."""
+    def after(self, code: int, lived_s: float, *, joined: bool) -> float | None:
+        """Seconds until the next start; None if only a change of the files can help.
+
+        ``joined`` says whether it had joined its groups before it ended.
+        """
         if code in NO_RESTART:
             return None
         self.count = 1 if lived_s > STEADY_S else self.count + 1
-        return BACKOFF_S[min(self.count, len(BACKOFF_S)) - 1]
+        delay_s = BACKOFF_S[min(self.count, len(BACKOFF_S)) - 1]
+        return min(delay_s, BACKOFF_JOINED_S_MAX) if joined else delay_s
 
 
 class Supervisor:
@@ -126,12 +132,13 @@ class Supervisor:
         self._current = None
         self._again = True
         code = await dead.wait()
-        delay_s = self._later(code, asyncio.get_running_loop().time() - dead.started_at)
+        lived_s = asyncio.get_running_loop().time() - dead.started_at
+        delay_s = self._later(code, lived_s, joined=dead.started.result())
         self._reporter.died(code, dead.trouble, delay_s)
 
-    def _later(self, code: int, lived_s: float) -> float | None:
+    def _later(self, code: int, lived_s: float, *, joined: bool) -> float | None:
         """Plan the next start after an end with ``code``; seconds until then."""
-        delay_s = self._deaths.after(code, lived_s)
+        delay_s = self._deaths.after(code, lived_s, joined=joined)
         now = asyncio.get_running_loop().time()
         self._retry_at = None if delay_s is None else now + delay_s
         return delay_s
@@ -167,7 +174,7 @@ class Supervisor:
         code = await candidate.wait()
         goes_on = self._current is not None and not self._current.ending.done()
         if candidate.trouble is None or not goes_on:
-            delay_s = None if goes_on else self._later(code, 0)
+            delay_s = None if goes_on else self._later(code, 0, joined=False)
             self._reporter.died(code, candidate.trouble, delay_s)
         else:
             self._reporter.refused(candidate.trouble)
