@@ -231,6 +231,25 @@ def test_dev_joins_a_kafka_that_is_up_and_leaves_it(
         project.down(directory)
 
 
+def test_fresh_wipes_what_was_there(directory: Path, start: Callable[..., Dev]) -> None:
+    def tasks(dev: Dev) -> list[str]:
+        words = ["task", "list", "--agent", "greet", "-o", "jsonl"]
+        run = subprocess.run(
+            [*STREAMS, *words], cwd=directory, env=_environment(), capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stderr
+        return run.stdout.splitlines()
+
+    for options, before in (((), 0), ((), 1), (("--fresh",), 0)):
+        dev = start("--port", free_port(), *options)
+        dev.until_said("Ctrl-C ends all")
+        assert len(tasks(dev)) == before, options
+        if not before:
+            assert dev.submit("greet", "Ada") == "hello Ada"
+        dev.process.send_signal(signal.SIGINT)
+        assert dev.process.wait(30) == 0
+
+
 def test_dev_without_agents_says_how_to_make_one(
     directory: Path, start: Callable[..., Dev]
 ) -> None:
