@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +18,14 @@ import pytest
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 STREAMS = [sys.executable, "-c", "from streams.cli import main; main()"]
+ROOT = Path(__file__).resolve().parents[2]
 GONE_S = 20.0
 
 
 class Demo:
     """A running demo; it writes its temporary files into ``scratch``."""
 
-    def __init__(self, scratch: Path, *arguments: str) -> None:
+    def __init__(self, scratch: Path, *arguments: str, **env: str) -> None:
         self.scratch = scratch
         self._process = subprocess.Popen(
             [*STREAMS, "demo", *arguments],
@@ -31,7 +33,7 @@ class Demo:
             stderr=subprocess.PIPE,
             text=True,
             cwd=scratch,
-            env={**os.environ, "TMPDIR": str(scratch), "NO_COLOR": "1"},
+            env={**os.environ, "TMPDIR": str(scratch), "NO_COLOR": "1", **env},
             start_new_session=True,
         )
         self.said: list[str] = []
@@ -66,8 +68,8 @@ class Demo:
 
 
 @contextmanager
-def demo(scratch: Path, *arguments: str) -> Iterator[Demo]:
-    running = Demo(scratch, *arguments)
+def demo(scratch: Path, *arguments: str, **env: str) -> Iterator[Demo]:
+    running = Demo(scratch, *arguments, **env)
     try:
         yield running
     finally:
@@ -122,6 +124,35 @@ def test_it_does_the_same_with_files_of_the_user(tmp_path: Path) -> None:
     assert code == 0, "".join(running.said) + report
     assert re.search(r"^files/bees\.txt +.*honey bee", report, re.MULTILINE)
     assert re.search(r"^files/\[b\]odd\.md +.*kafka", report, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package as its wheel holds it: no repository is around it."""
+    out = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (built,) = out.glob("*.whl")
+    folder = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(built) as wheel:
+        wheel.extractall(folder)
+    return folder
+
+
+def test_it_runs_from_the_installed_package(tmp_path: Path, installed: Path) -> None:
+    (tmp_path / "bees.txt").write_text("The honey bee is a flying insect. A honey bee makes honey.")
+    with demo(tmp_path, "bees.txt", PYTHONPATH=str(installed)) as running:
+        running.until("Apache Kafka 4")
+        workers = [
+            words for p in running.children if "streams.demo.worker" in (words := p.cmdline())
+        ]
+        assert len(workers) == 2
+        agents = installed / "streams" / "_data" / "agents"
+        assert all(any(word.startswith(str(agents)) for word in words) for words in workers)
+        code, report = running.end()
+    assert code == 0, "".join(running.said) + report
+    assert re.search(r"^bees\.txt +.*honey bee", report, re.MULTILINE)
+    assert "✗" not in report
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
