@@ -1,4 +1,9 @@
-"""The demo's agents: ``digest`` reads a piece of a document, ``index`` takes its keywords."""
+"""The demo's agents: ``digest`` reads a piece of a document, ``index`` takes its keywords.
+
+lede reads, because it is small, needs no other package and downloads nothing. Of what was tried,
+yake 0.7 brings numpy and names both GPL and LGPL, sumy 0.13 wants a download of NLTK's for its
+tokenizer, and summa is 171 MB installed and crashes on some topics.
+"""
 
 import asyncio
 import re
