@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -23,5 +24,5 @@ def init(folder: Path) -> None:
         say(f"  {path}")
     say("\nnext:")
     width = max(len(command) for command, _ in NEXT)
-    for command, what in (("cd " + str(folder), ""), *NEXT):
+    for command, what in ((f"cd {shlex.quote(str(folder))}", ""), *NEXT):
         say(f"  {command:{width}}  {f'# {what}' if what else ''}".rstrip())

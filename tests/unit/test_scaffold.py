@@ -65,6 +65,16 @@ def test_an_empty_folder_is_used_and_the_next_commands_are_said(
         assert f"  {command}" in said.err
 
 
+def test_the_commands_that_are_said_work_for_a_name_with_blanks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["init", "bad name!"]) == 0
+    (line,) = (text for text in capsys.readouterr().err.splitlines() if text.startswith("  cd "))
+    entered = subprocess.run(["sh", "-c", f"{line} && pwd"], capture_output=True, text=True)
+    assert entered.stdout == f"{tmp_path / 'bad name!'}\n"
+
+
 def test_a_place_where_nothing_can_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsInvalid, match="cannot be made"):
