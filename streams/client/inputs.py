@@ -1,4 +1,4 @@
-"""Inputs as they are typed or stand in files: JSON, or plain text for agents that take text."""
+"""Inputs: as typed JSON, or plain text for agents that take text; in files JSON lines."""
 
 from __future__ import annotations
 
@@ -39,16 +39,13 @@ def read_input(card: AgentCard, text: str) -> JsonValue:
 
     InputInvalid.
     """
+    if not takes_text(card):
+        return _json(card, text)
     try:
         value: JsonValue = json.loads(text)
-    except ValueError as error:
-        if takes_text(card):
-            return text
-        raise InputInvalid(
-            f"the input of '{card.agent}' is no JSON: {error}",
-            hint=f"`streams agent get {card.agent}` shows its schema",
-        ) from None
-    return text if takes_text(card) and not isinstance(value, str) else value
+    except ValueError:
+        return text
+    return value if isinstance(value, str) else text
 
 
 def takes_text(card: AgentCard) -> bool:
@@ -57,12 +54,16 @@ def takes_text(card: AgentCard) -> bool:
 
 
 def read_lines(path: Path, card: AgentCard) -> Iterator[JsonValue]:
-    """The input on each line of a file that is not blank; InputInvalid names the line."""
+    """The JSON on each line of a file that is not blank; InputInvalid names the line.
+
+    A text stands in quotes also for an agent that takes text: a line that is broken JSON was
+    meant to be something else.
+    """
     with path.open(encoding="utf-8") as file:
         for number, text in enumerate(file, 1):
             if text.strip():
                 try:
-                    value = read_input(card, text.rstrip("\r\n"))
+                    value = _json(card, text)
                     check_json(card, value)
                 except InputInvalid as error:
                     raise InputInvalid(f"{path}:{number}: {error}", hint=error.hint) from None
@@ -75,3 +76,13 @@ def key_in(value: object, field: str) -> str:
     if found is None or isinstance(found, (dict, list)):
         raise UsageError(f"an input has no field '{field}' that could be its key: {value!r:.200}")
     return found if isinstance(found, str) else json.dumps(found)
+
+
+def _json(card: AgentCard, text: str) -> JsonValue:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputInvalid(
+            f"the input of '{card.agent}' is no JSON: {error}",
+            hint=f"`streams agent get {card.agent}` shows its schema",
+        ) from None

@@ -49,6 +49,18 @@ def test_a_line_that_does_not_fit_is_named(tmp_path: Path) -> None:
         next(lines)
 
 
+@pytest.mark.parametrize("line", ['{"b', "World", "5"])
+def test_a_line_of_a_file_is_json_also_for_an_agent_that_takes_text(
+    line: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "names.jsonl"
+    file.write_text(f'"Ann"\n{line}\n')
+    lines = read_lines(file, card(TEXT))
+    assert next(lines) == "Ann"
+    with pytest.raises(InputInvalid, match=r"names\.jsonl:2: "):
+        next(lines)
+
+
 def test_a_key_is_a_field_of_the_input() -> None:
     assert key_in({"user": "ann"}, "user") == "ann"
     assert key_in({"user": 7}, "user") == "7"
