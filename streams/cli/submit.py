@@ -114,7 +114,8 @@ async def _many_waiting(client: Client, at: Connection, card: AgentCard, wanted:
         raise WaitTimeout(
             f"{batch.submitted - ended} of {batch.submitted} tasks have no result after "
             f"{wanted.timeout_s:g} s",
-            hint="they go on; is a worker running? `streams worker list`",
+            hint=f"they go on: `streams task list --agent {wanted.agent}` shows them; "
+            "is a worker running? `streams worker list`",
         ) from None
     finally:
         emit(kept)

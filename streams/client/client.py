@@ -141,7 +141,7 @@ class Client:
             return await self._submit_once(card, task, parse)
         awaited, confirmed = await self._produce(card, task)
         await confirmed
-        return Handle(task.task_id, task.run_id, awaited, parse)
+        return Handle(card.agent, task.task_id, task.run_id, awaited, parse)
 
     async def ask(
         self,
@@ -205,7 +205,7 @@ class Client:
         offsets = await self._runner.call(lambda: admin.offsets_at(results.name, partitions, since))
         awaited = self._follower.await_result(task_id)
         self._follower.rewind({(results.name, p): o for p, o in offsets.items()})
-        return Handle(task_id, "", awaited, agent.parse_output)
+        return Handle(agent.name, task_id, "", awaited, agent.parse_output)
 
     async def resubmit(self, task: Task) -> Handle[JsonValue]:
         """Submit an ended task again, as a new one that names it in ``redrive_of``."""
@@ -222,7 +222,7 @@ class Client:
         )
         awaited, confirmed = await self._produce(card, again)
         await confirmed
-        return Handle(again.task_id, again.run_id, awaited, json.loads)
+        return Handle(card.agent, again.task_id, again.run_id, awaited, json.loads)
 
     # -- inside ----------------------------------------------------------------------------
 
@@ -289,7 +289,8 @@ class Client:
                 lambda: admin.offsets_at(results, [record.partition], since)
             )
             self._follower.rewind({(results, p): o for p, o in offsets.items()})
-        return Handle(task.task_id, (found.task if found else task).run_id, awaited, parse)
+        run_id = (found.task if found else task).run_id
+        return Handle(card.agent, task.task_id, run_id, awaited, parse)
 
 
 def _micros(moment: datetime) -> int:

@@ -28,9 +28,15 @@ class Handle(Generic[Out]):
     """A submitted task, durable in the log; the client it came from must stay open."""
 
     def __init__(
-        self, task_id: str, run_id: str, awaited: Awaited, parse: Callable[[bytes], Out]
+        self,
+        agent: str,
+        task_id: str,
+        run_id: str,
+        awaited: Awaited,
+        parse: Callable[[bytes], Out],
     ) -> None:
         self.task_id = task_id
+        self._agent = agent
         self._run_id = run_id
         self._awaited = awaited
         self._parse = parse
@@ -54,7 +60,8 @@ class Handle(Generic[Out]):
         except TimeoutError:
             raise WaitTimeout(
                 f"task {self.task_id} has no result after {limit:g} s",
-                hint="it goes on; is a worker running? `streams worker list`",
+                hint=f"it goes on: `streams task get {self._agent} {self.task_id}` shows it; "
+                "is a worker running? `streams worker list`",
             ) from None
         return parsed(raw, self._parse)
 

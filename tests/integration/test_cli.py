@@ -194,6 +194,7 @@ def test_waiting_without_a_worker_says_so_and_ends_with_124(applied: Place) -> N
     assert "error[E1240]" in ran.err
     assert ran.out == ""
     (row,) = applied.run("task", "list", "--agent", "greet", "--status", "open").rows
+    assert f"`streams task get greet {row['task_id']}`" in ran.err
     assert applied.run("task", "get", "greet", row["task_id"]).row["input"] == "ann"
 
 

@@ -168,8 +168,9 @@ def test_a_handle_finds_a_result_that_is_there_already(known: str) -> None:
                 own = await client.handle(echo, task.task_id)
                 assert await own.result(20) == "kept"
                 missing = await later.handle(echo, "unheard-of")
-                with pytest.raises(WaitTimeout):
+                with pytest.raises(WaitTimeout) as error:
                     await missing.result(3)
+                assert "`streams task get echo unheard-of`" in error.value.hint
 
     simulate(scenario)
 
