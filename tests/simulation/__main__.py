@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ from .kept import keep
 from .run import Outcome, simulate
 from .shrink import shrink
 
-CHUNK = 20
+CHUNK = 5
 
 
 def main() -> int:
@@ -23,27 +24,37 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2_000, metavar="N", help="how many")
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--seed", type=int, metavar="SEED", help="replay one, with its log")
+    parser.add_argument("--first-failure", action="store_true", help="end at the first that fails")
+    parser.add_argument("--json", action="store_true", help="say it as JSON on the last line")
     parser.add_argument("--keep", metavar="NAME", help="with --seed: keep what fails as a fixture")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="P")
     options = parser.parse_args()
     if options.seed is not None:
         return replay(options.seed, options.keep)
-    began, failed = time.monotonic(), list[Outcome]()
+    began, failed, count = time.monotonic(), list[Outcome](), 0
     for count, outcome in enumerate(outcomes(options.first, options.seeds, options.processes), 1):
         if outcome.problems:
             failed.append(outcome)
             print(f"seed {outcome.seed}: {outcome.problems[0]}")
+            if options.first_failure:
+                break
         if count % 200 == 0:
             took_s = time.monotonic() - began
             print(f"{count:,} seeds, {len(failed)} failed, {took_s:.0f} s", file=sys.stderr)
-    print(f"{options.seeds:,} seeds, {len(failed)} failed")
+    print(f"{count:,} seeds, {len(failed)} failed")
+    if options.json:
+        first = failed[0] if failed else Outcome(-1, [], [""])
+        print(json.dumps({"seeds": count, "seed": first.seed, "problem": first.problems[0]}))
     return 1 if failed else 0
 
 
 def outcomes(first: int, seeds: int, processes: int) -> Iterator[Outcome]:
     """Simulate these seeds on all processors."""
-    with ProcessPoolExecutor(processes) as pool:
+    pool = ProcessPoolExecutor(processes)
+    try:
         yield from pool.map(quietly, range(first, first + seeds), chunksize=CHUNK)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def quietly(seed: int) -> Outcome:

@@ -16,7 +16,7 @@ from streams.testing import Fleet
 from streams.testing.crew import Member
 from streams.testing.faults import Fault
 from streams.testing.memory import Call
-from streams.testing.storm import PARTITIONS, storm
+from streams.testing.plans import PARTITIONS, storm
 from streams.verify import check
 
 from . import workload
@@ -46,7 +46,7 @@ class Outcome:
 
 def plan_of(seed: int) -> list[Fault]:
     """The faults of a seed."""
-    return storm(seed, agent=workload.first.name)
+    return storm(seed, workload.first, fatal=True)
 
 
 def simulate(seed: int, plan: Sequence[Fault] | None = None) -> Outcome:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
+from streams.agent import Agent
 from streams.testing.faults import (
     ERRORS,
     Cut,
@@ -20,20 +22,27 @@ from streams.testing.faults import (
 )
 
 PARTITIONS = 4
+FATAL = frozenset({"misread", "trim"})
 
 
 def storm(
-    seed: int, *, agent: str, seconds: float = 8.0, faults: tuple[int, int] = (1, 6)
+    seed: int,
+    agent: Agent[Any, Any],
+    *,
+    seconds: float = 8.0,
+    faults: tuple[int, int] = (1, 6),
+    fatal: bool = False,
 ) -> list[Fault]:
     """Between so many and so many faults of all kinds within the first ``seconds``.
 
-    ``agent`` names the pool whose partitions are misread and trimmed. The same arguments give the
-    same plan.
+    With ``fatal`` also those after which a partition of ``agent`` stops until somebody looks at it.
+    The same arguments give the same plan.
     """
     chance = random.Random(f"storm {seed}")
     count = chance.randint(*faults)
-    kinds = chance.choices(list(_KINDS), [weight for weight, _ in _KINDS.values()], k=count)
-    return [_KINDS[kind][1](chance, chance.uniform(0.0, seconds), agent) for kind in kinds]
+    kinds = {name: kind for name, kind in _KINDS.items() if fatal or name not in FATAL}
+    drawn = chance.choices(list(kinds), [weight for weight, _ in kinds.values()], k=count)
+    return [kinds[name][1](chance, chance.uniform(0.0, seconds), agent.name) for name in drawn]
 
 
 def _kill(chance: random.Random, at_s: float, agent: str) -> Fault:

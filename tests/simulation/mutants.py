@@ -1,0 +1,84 @@
+"""Planted bugs, each of which the simulation must find: a suite that cannot fail proves nothing.
+
+Each is a patch in ``planted/``, named after what it does. ``python -m tests.simulation.mutants``
+(``make mutants``) applies each to a copy of the package, runs seeds until one fails, and prints
+what gave it away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+PLANTED = Path(__file__).parent / "planted"
+SEEDS_MAX = 400
+TIMEOUT_S = 400
+
+
+class Found(NamedTuple):
+    """What gave a planted bug away: after how many seeds, which one, and what it broke."""
+
+    seeds: int
+    seed: int
+    problem: str
+
+
+def planted() -> list[Path]:
+    """The patches, by name."""
+    return sorted(PLANTED.glob("*.patch"))
+
+
+def plant(patch: Path, folder: Path) -> None:
+    """A copy of the package with this bug; CalledProcessError if the code changed under it."""
+    package = folder / "streams"
+    shutil.copytree(ROOT / "streams", package, ignore=shutil.ignore_patterns("__pycache__"))
+    for data in ("schemas", "agents"):
+        shutil.copytree(ROOT / data, package / "_data" / data)
+    subprocess.run(["git", "apply", str(patch)], cwd=folder, check=True)
+
+
+def hunt(patch: Path, seeds: int = SEEDS_MAX) -> Found | None:
+    """Run seeds on a package with this bug until one fails; None if none does."""
+    with tempfile.TemporaryDirectory(prefix="planted-") as name:
+        folder = Path(name)
+        plant(patch, folder)
+        command = [sys.executable, "-P", "-m", "tests.simulation", "--first-failure", "--json"]
+        done = subprocess.run(
+            [*command, "--seeds", str(seeds)],
+            cwd=folder,
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join([name, str(ROOT)]), "PYTHONHASHSEED": "0"},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    if done.returncode == 0:
+        return None
+    return Found(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> int:
+    """Print the table; exit 1 if a planted bug survives."""
+    patches, survivors = planted(), 0
+    for patch in patches:
+        found = hunt(patch)
+        survivors += found is None
+        name = patch.stem.replace("-", " ")
+        if found is None:
+            print(f"✗ {name:48}  survived {SEEDS_MAX} seeds", flush=True)
+        else:
+            print(f"✓ {name:48}  seed {found.seed:<4} {found.problem[:90]}", flush=True)
+    print(f"{len(patches) - survivors} of {len(patches)} planted bugs found")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
