@@ -13,6 +13,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -32,6 +33,7 @@ BUFFER_BYTES = 1024 * 1024
 STRUCK_MAX = 10_000
 HEAD_BYTES = 64
 CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 10.0
 
 _SIZE = struct.Struct(">i")
@@ -40,6 +42,8 @@ _CORRELATION = struct.Struct(">i")
 
 Side = Literal["request", "reply"]
 Line = Literal["open", "held", "refused"]
+Queue = asyncio.Queue[tuple[float, bytes]]
+"""When a frame is due, on the loop's clock, and its bytes; none at the end."""
 
 
 class Frame(NamedTuple):
@@ -240,7 +244,11 @@ class Connection:
             self._broker.transport.abort()
 
     async def run(self, reader: asyncio.StreamReader, port: int) -> None:
-        """Forward in both directions until one of the ends closes, then close the other."""
+        """Forward in both directions until one of the ends closes, then close the other.
+
+        What a client had sent before it closed still goes to the broker, late if it was
+        delayed or held: so does a kernel, also for a client that gave up or was killed.
+        """
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 from_broker, self._broker = await asyncio.open_connection(
@@ -249,61 +257,60 @@ class Connection:
         except OSError:
             self.abort()
             return
-        pumps = [
-            *self._pump("request", reader, self._broker),
-            *self._pump("reply", from_broker, self._client),
+        loop = asyncio.get_running_loop()
+        there: Queue = asyncio.Queue(FRAMES_UNDER_WAY_MAX)
+        back: Queue = asyncio.Queue(FRAMES_UNDER_WAY_MAX)
+        requests = loop.create_task(self._write(there, self._broker))
+        replies = loop.create_task(self._read("reply", from_broker, back))
+        others = [
+            loop.create_task(self._read("request", reader, there)),
+            loop.create_task(self._write(back, self._client)),
         ]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([requests, replies], return_when=asyncio.FIRST_COMPLETED)
+            if requests.done() and not self._broker.is_closing():
+                # An abort would take back what has not left yet; the broker closes in answer.
+                self._broker.write_eof()
+                await asyncio.wait([replies], timeout=CLOSE_TIMEOUT_S)
         finally:
             self.abort()
-            for pump in pumps:
-                pump.cancel()
-            for ended in await asyncio.gather(*pumps, return_exceptions=True):
-                if not isinstance(ended, (OSError, EOFError, asyncio.CancelledError)):
-                    assert ended is None, f"the proxy failed: {ended!r}"
+            for task in (requests, replies, *others):
+                task.cancel()
+            await asyncio.gather(requests, replies, *others, return_exceptions=True)
 
-    def _pump(
-        self, side: Side, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> tuple[asyncio.Task[None], asyncio.Task[None]]:
-        queue = asyncio.Queue[tuple[float, bytes]](FRAMES_UNDER_WAY_MAX)
-        loop = asyncio.get_running_loop()
-        return (
-            loop.create_task(self._read(side, reader, queue)),
-            loop.create_task(self._write(queue, writer)),
-        )
-
-    async def _read(
-        self, side: Side, reader: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]
-    ) -> None:
+    async def _read(self, side: Side, reader: asyncio.StreamReader, queue: Queue) -> None:
         now = asyncio.get_running_loop().time
         due = 0.0
-        while True:
-            head = await reader.readexactly(_SIZE.size)
-            (size,) = _SIZE.unpack(head)
-            if not _CORRELATION.size <= size <= FRAME_BYTES_MAX:
-                raise ConnectionError(f"a frame of {size} bytes")
-            payload = await reader.readexactly(size)
-            frame = self._request(payload) if side == "request" else self._reply(payload)
-            rule = self._proxy.rule_for(frame)
-            if rule is not None and rule.hang_up:
-                return
-            if rule is not None and rule.drop:
-                continue
-            due = max(due, now() + (rule.delay_s if rule is not None else 0.0))
-            await queue.put((due, head + payload))
+        with suppress(OSError, EOFError):
+            while True:
+                head = await reader.readexactly(_SIZE.size)
+                (size,) = _SIZE.unpack(head)
+                if not _CORRELATION.size <= size <= FRAME_BYTES_MAX:
+                    break
+                payload = await reader.readexactly(size)
+                frame = self._request(payload) if side == "request" else self._reply(payload)
+                rule = self._proxy.rule_for(frame)
+                if rule is not None and rule.hang_up:
+                    self.abort()
+                    break
+                if rule is not None and rule.drop:
+                    continue
+                due = max(due, now() + (rule.delay_s if rule is not None else 0.0))
+                await queue.put((due, head + payload))
+        await queue.put((due, b""))
 
-    async def _write(
-        self, queue: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
-    ) -> None:
+    async def _write(self, queue: Queue, writer: asyncio.StreamWriter) -> None:
         now = asyncio.get_running_loop().time
-        while True:
-            due, data = await queue.get()
-            if (left_s := due - now()) > 0:
-                await asyncio.sleep(left_s)
-            await self._flowing.wait()
-            writer.write(data)
-            await writer.drain()
+        with suppress(OSError):
+            while True:
+                due, data = await queue.get()
+                if (left_s := due - now()) > 0:
+                    await asyncio.sleep(left_s)
+                await self._flowing.wait()
+                if not data:
+                    return
+                writer.write(data)
+                await writer.drain()
 
     def _request(self, payload: bytes) -> Frame:
         kind, version, correlation, length = _REQUEST.unpack_from(payload)
@@ -314,10 +321,7 @@ class Connection:
 
     def _reply(self, payload: bytes) -> Frame:
         (correlation,) = _CORRELATION.unpack_from(payload)
-        asked = self._asked.pop(correlation, None)
-        if asked is None:
-            raise ConnectionError(f"a reply to nothing: {correlation}")
-        return asked._replace(side="reply", head=payload[:HEAD_BYTES])
+        return self._asked.pop(correlation)._replace(side="reply", head=payload[:HEAD_BYTES])
 
 
 def committed_ok(reply: Frame) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from streams.testing import Kafka
 from tests.integration.fleet import Fleet, Member, now_micros
 
-from .proxy import END_TXN, FETCH, TXN_OFFSET_COMMIT, Proxy, Rule, committed_ok
+from .proxy import END_TXN, TXN_OFFSET_COMMIT, Proxy, Rule, committed_ok
 
 OUTAGE_S = 8.0
 """Longer than the session (6 s) and the time-out of transactions (5 s)."""
@@ -31,9 +31,7 @@ def works(count: int, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(params=[1, 3], ids=["one broker", "three brokers"])
-def site(
-    request: pytest.FixtureRequest, new_fleet: Callable[[str], Fleet]
-) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, new_fleet: Callable[[str], Fleet]) -> Iterator[Site]:
     with ExitStack() as stack:
         proxy = stack.enter_context(Proxy(request.param))
         kafka = stack.enter_context(Kafka(request.param, properties=proxy.properties))
