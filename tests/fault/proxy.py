@@ -61,7 +61,8 @@ class Rule:
     """What happens to a kind of frame; the first rule that takes a frame decides alone.
 
     ``kinds`` are API keys, none means every kind. ``hang_up`` ends the connection instead of
-    forwarding. ``share`` of the matching frames are struck, by chance, at most ``times``.
+    forwarding; with a delay a request still reaches the broker, when its client has long tried
+    again. ``share`` of the matching frames are struck, by chance, at most ``times``.
     """
 
     side: Side
@@ -290,13 +291,16 @@ class Connection:
                 payload = await reader.readexactly(size)
                 frame = self._request(payload) if side == "request" else self._reply(payload)
                 rule = self._proxy.rule_for(frame)
-                if rule is not None and rule.hang_up:
+                due = max(due, now() + (rule.delay_s if rule is not None else 0.0))
+                if rule is None or not (rule.drop or rule.hang_up):
+                    await queue.put((due, head + payload))
+                elif rule.hang_up and rule.delay_s and side == "request":
+                    await queue.put((due, head + payload))
+                    self._client.transport.abort()
+                    break
+                elif rule.hang_up:
                     self.abort()
                     break
-                if rule is not None and rule.drop:
-                    continue
-                due = max(due, now() + (rule.delay_s if rule is not None else 0.0))
-                await queue.put((due, head + payload))
         await queue.put((due, b""))
 
     async def _write(self, queue: Queue, writer: asyncio.StreamWriter) -> None:
