@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,14 +25,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def new_fleet(tmp_path: Path) -> Iterator[Callable[[str], Fleet]]:
-    """Makes deployments on a broker; their workers end with the test."""
-    fleets: list[Fleet] = []
+def stack() -> Iterator[ExitStack]:
+    """What a test sets up, ended in reverse: workers before their brokers."""
+    with ExitStack() as entered:
+        yield entered
+
+
+@pytest.fixture
+def new_fleet(stack: ExitStack, tmp_path: Path) -> Callable[[str], Fleet]:
+    """Makes a deployment on a broker, with its topics; its workers end before the broker."""
 
     def make(bootstrap: str) -> Fleet:
-        fleets.append(Fleet(bootstrap, f"fault{len(fleets)}", tmp_path))
-        return fleets[-1]
+        fleet = Fleet(bootstrap, f"t{uuid.uuid4().hex[:8]}", tmp_path)
+        stack.callback(fleet.close)
+        fleet.apply()
+        return fleet
 
-    yield make
-    for fleet in fleets:
-        fleet.close()
+    return make

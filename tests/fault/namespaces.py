@@ -16,6 +16,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +25,8 @@ CLONE_NEWNET = 0x40000000
 COMMAND_TIMEOUT_S = 10
 # Of the range that is set aside for tests of networks (RFC 2544).
 WORKERS_AT, BROKERS_AT, BITS = "198.18.77.1", "198.18.77.2", 30
-_NAMES = Path("/run/netns")
+NAMES = Path("/run/netns")
+_NARROW = ("tbf", "rate", "400kbit", "burst", "4kb", "latency", "500ms")
 
 
 class Namespaces:
@@ -64,16 +66,11 @@ class Namespaces:
         for namespace in (self.workers, self.brokers):
             self._at(namespace, "iptables", "-A", "INPUT", *drop)
 
-    def delay(self, milliseconds: int) -> None:
-        """Let each packet take this much longer, in each direction; needs netem."""
+    def slow_down(self) -> None:
+        """Delay each packet by 0.2 s; without netem make the wire so narrow that queues do it."""
+        how = ["netem", "delay", "200ms"] if has_netem() else _NARROW
         for namespace in (self.workers, self.brokers):
-            self._shape(namespace, "netem", "delay", f"{milliseconds}ms")
-
-    def throttle(self, kbit_per_s: int) -> None:
-        """Let through this much in each direction, and queue up to half a second of it."""
-        rate = ["rate", f"{kbit_per_s}kbit", "burst", "4kb", "latency", "500ms"]
-        for namespace in (self.workers, self.brokers):
-            self._shape(namespace, "tbf", *rate)
+            self._shape(namespace, *how)
 
     def mend(self) -> None:
         """The wire as it was made."""
@@ -112,7 +109,7 @@ class Namespaces:
     def _remove(self) -> None:
         """The wire goes with its namespaces, and these with the last process in them."""
         for namespace in (self.workers, self.brokers):
-            if (_NAMES / namespace).exists():
+            if (NAMES / namespace).exists():
                 _run("ip", "netns", "delete", namespace)
 
     def _shape(self, namespace: str, *discipline: str) -> None:
@@ -136,6 +133,7 @@ def needs() -> str | None:
     return None
 
 
+@cache
 def has_netem() -> bool:
     """Whether the kernel can delay and lose packets by itself; asked in a namespace, as root."""
     with Namespaces() as namespaces:
@@ -162,7 +160,7 @@ def _in_namespace(name: str) -> socket.socket:
     def make() -> None:
         # In a thread that ends: the namespace is a property of the thread.
         try:
-            with (_NAMES / name).open() as namespace:
+            with (NAMES / name).open() as namespace:
                 if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET):
                     number = ctypes.get_errno()
                     raise OSError(number, os.strerror(number), name)
