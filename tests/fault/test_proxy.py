@@ -20,6 +20,10 @@ LATE_S = 6.0
 """When a delayed EndTxn arrives: its client has given up after three to five seconds."""
 
 
+OPEN_S = 2.8
+"""How long transactions stay open after that one, so that it arrives inside of one of them."""
+
+
 class Site(NamedTuple):
     """A deployment: one worker behind the proxy, one beside it, tasks under way."""
 
@@ -91,8 +95,9 @@ def test_a_transaction_is_not_ended_by_the_late_request_of_another(enter: Enter)
     site.proxy.rules = [late]
     site.fleet.until(lambda: late.hits == 1, "the end of a transaction is delayed")
     struck_at = time.monotonic()
-    # Between its records and its offsets each further transaction stays open for a second.
-    long = Rule("request", frozenset({ADD_OFFSETS}), delay_s=1.0, client=".a")
+    # Each further transaction stays open between its records and its offsets, the first of them
+    # while the late request arrives.
+    long = Rule("request", frozenset({ADD_OFFSETS}), delay_s=OPEN_S, client=".a")
     site.proxy.rules = [late, long]
     site.fleet.until(lambda: time.monotonic() - struck_at > LATE_S + 0.2, "it has arrived")
     assert site.behind.code is None
