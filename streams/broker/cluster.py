@@ -205,8 +205,7 @@ class Cluster:
     def _start_all(self, *, last: bool) -> bool:
         """Start every node; False if one lost its port to another process."""
         for node in self.nodes:
-            given = self._properties
-            write_properties(node, self.nodes, given(node) if callable(given) else given)
+            write_properties(node, self.nodes, self._properties)
         self._format()
         offsets = {node.id: self._spawn(node) for node in self.nodes}
         try:

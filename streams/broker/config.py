@@ -104,10 +104,10 @@ _REPLICATION: Mapping[int, Mapping[str, str]] = {
 BROKERS_ALLOWED = tuple(_REPLICATION)
 
 
-def write_properties(node: Node, nodes: Sequence[Node], over: Mapping[str, str] = _NONE) -> None:
+def write_properties(node: Node, nodes: Sequence[Node], over: Properties = _NONE) -> None:
     """Write the file that the broker reads, its settings as in ``server_properties``."""
     node.home.mkdir(parents=True, exist_ok=True)
-    settings = server_properties(node, nodes, over)
+    settings = server_properties(node, nodes, over(node) if callable(over) else over)
     text = "".join(f"{name}={value}\n" for name, value in settings.items())
     node.properties.write_text(text.replace("\\", "\\\\"))
 
