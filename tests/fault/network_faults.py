@@ -13,7 +13,7 @@ from . import namespaces
 from .fault import Fault, Field, Heal, Launch
 from .listeners import Listener
 from .namespaces import Namespaces
-from .proxy import END_TXN, TXN_OFFSET_COMMIT, Proxy, Rule
+from .proxy import END_TXN, FETCH, TXN_OFFSET_COMMIT, Proxy, Rule
 
 
 class Way:
@@ -167,6 +167,7 @@ def _lose_connections(way: Way, rng: random.Random) -> None:
 IN_PROXY = (
     Damage("lose-reply-to-endtxn", (2.0, 8.0), _lose_reply(END_TXN), _mend_proxy),
     Damage("lose-reply-to-offsets", (2.0, 8.0), _lose_reply(TXN_OFFSET_COMMIT), _mend_proxy),
+    Damage("lose-reply-to-fetch", (2.0, 8.0), _lose_reply(FETCH), _mend_proxy),
     Damage("delay-endtxn", (4.0, 10.0), _delay_end, _mend_proxy),
     Damage("delay-replies", (3.0, 8.0), _delay_replies, _mend_proxy),
     Damage("lose-replies", (2.0, 9.0), _lose_replies, _mend_proxy),
