@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from streams.broker.config import (
     HOST,
     STARTED,
     Node,
+    Properties,
     java_command,
     write_properties,
 )
@@ -92,8 +93,8 @@ class Cluster:
     ``port`` is the first broker's; None is 9092 or the next free one, ``ANY_PORT`` any free
     one. The brokers end with this process, even if it is killed, until ``release`` lets them
     go. ``scratch`` (a directory) is removed when they end. ``properties`` are broker settings
-    over the package's own. Broker numbers count from 1. Methods raise KafkaFailed with the end of
-    the broker's log.
+    over the package's own, or a function that gives them for each node. Broker numbers count from
+    1. Methods raise KafkaFailed with the end of the broker's log.
     """
 
     def __init__(
@@ -103,13 +104,13 @@ class Cluster:
         *,
         port: int | None = None,
         scratch: Path | None = None,
-        properties: Mapping[str, str] | None = None,
+        properties: Properties | None = None,
     ) -> None:
         self.data = data.resolve()
         self._wanted = brokers
         self._port = port
         self._scratch = scratch
-        self._properties = dict(properties or {})
+        self._properties: Properties = properties or {}
         self._nodes: dict[int, Node] = {}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,10 @@ class Node:
     @property
     def formatted(self) -> bool:
         return (self.home / "data" / "meta.properties").exists()
+
+
+Properties = Mapping[str, str] | Callable[[Node], Mapping[str, str]]
+"""Broker settings over the package's own; a function where they differ from broker to broker."""
 
 
 def server_properties(
@@ -100,10 +104,10 @@ _REPLICATION: Mapping[int, Mapping[str, str]] = {
 BROKERS_ALLOWED = tuple(_REPLICATION)
 
 
-def write_properties(node: Node, nodes: Sequence[Node], over: Mapping[str, str] = _NONE) -> None:
+def write_properties(node: Node, nodes: Sequence[Node], over: Properties = _NONE) -> None:
     """Write the file that the broker reads, its settings as in ``server_properties``."""
     node.home.mkdir(parents=True, exist_ok=True)
-    settings = server_properties(node, nodes, over)
+    settings = server_properties(node, nodes, over(node) if callable(over) else over)
     text = "".join(f"{name}={value}\n" for name, value in settings.items())
     node.properties.write_text(text.replace("\\", "\\\\"))
 

@@ -21,6 +21,9 @@ SESSION_TIMEOUT_MS = 6_000
 _COMMON: Config = {
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
+    # With the client's 60 s a fetch whose answer is lost, on a connection that died unseen, keeps
+    # its partitions from being read for a minute, while the member's heartbeats go on elsewhere.
+    "socket.timeout.ms": 10_000,
 }
 _CONSUMER: Config = {
     "fetch.wait.max.ms": 20,
@@ -49,6 +52,7 @@ _TRANSACTIONAL: Config = {
     "topic.metadata.refresh.interval.ms": 1_000,
     "linger.ms": 1,
     "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+    "socket.timeout.ms": TRANSACTION_TIMEOUT_MS - 100,
     # The broker answers CONCURRENT_TRANSACTIONS while it ends the one before: with the
     # client's 100 ms each transaction of a busy worker would take that long.
     "retry.backoff.ms": 5,

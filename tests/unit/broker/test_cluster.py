@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams.broker.cluster import Cluster, Identity
-from streams.broker.config import MESSAGE_BYTES_MAX, Node, server_properties
+from streams.broker.config import MESSAGE_BYTES_MAX, Node, server_properties, write_properties
 from streams.broker.ports import free_ports, is_free, is_open
 from streams.errors import KafkaFailed, SettingsInvalid
 
@@ -76,3 +76,15 @@ def test_broker_settings_of_the_caller_go_over_the_packages_own(tmp_path: Path) 
     settings = server_properties(node, [node], {"auto.create.topics.enable": "true", "x.y": "z"})
     assert settings == own | {"auto.create.topics.enable": "true", "x.y": "z"}
     assert own["auto.create.topics.enable"] == "false"
+
+
+def test_a_function_gives_each_broker_settings_of_its_own(tmp_path: Path) -> None:
+    nodes = [Node(n, 10_000 + n, 20_000 + n, tmp_path / str(n)) for n in (1, 2, 3)]
+    for node in nodes:
+        write_properties(node, nodes, lambda node: {"x.y": str(node.id)})
+    assert [
+        line
+        for node in nodes
+        for line in node.properties.read_text().splitlines()
+        if line.startswith("x.y=")
+    ] == ["x.y=1", "x.y=2", "x.y=3"]

@@ -83,3 +83,19 @@ def test_a_closing_producer_reports_what_it_could_not_deliver(monkeypatch) -> No
     producer.produce("t", 0, None, b"v", None, reports.append)
     producer.close()
     assert [report.kind for report in reports if report is not None] == ["_PURGE_QUEUE"]
+
+
+def test_an_answer_that_is_lost_is_given_up_within_seconds() -> None:
+    from streams.kafka import config
+
+    made = [
+        config.admin(NOBODY, {}),
+        config.group_consumer(NOBODY, {}, "g", "c", None),
+        config.reader(NOBODY, {}),
+        config.producer(NOBODY, {}),
+    ]
+    assert {settings["socket.timeout.ms"] for settings in made} == {10_000}
+    transactional = config.transactional_producer(NOBODY, {}, "t")
+    assert transactional["socket.timeout.ms"] < transactional["transaction.timeout.ms"]
+    own = config.reader(NOBODY, {"socket.timeout.ms": "7000"})
+    assert own["socket.timeout.ms"] == "7000"

@@ -1,0 +1,119 @@
+"""What the proxy does to frames is what it was told, and workers behind it answer exactly once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import pytest
+
+from streams.testing import Kafka
+from tests.integration.fleet import Fleet, Member
+
+from .network_faults import IN_PROXY, Damage, Way
+from .proxy import ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT, Proxy, Rule, committed_ok
+
+LATE_S = 6.0
+"""When a delayed EndTxn arrives: its client has given up after three to five seconds."""
+
+
+OPEN_S = 2.8
+"""How long transactions stay open after that one, so that it arrives inside of one of them."""
+
+
+class Site(NamedTuple):
+    """A deployment: one worker behind the proxy, one beside it, tasks under way."""
+
+    proxy: Proxy
+    fleet: Fleet
+    behind: Member
+    beside: Member
+
+
+Enter = Callable[[int], Site]
+
+
+def works(count: int, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
+    return [{"number": number, **fields} for number in range(first, first + count)]
+
+
+@pytest.fixture
+def enter(stack: ExitStack, new_fleet: Callable[[str], Fleet]) -> Enter:
+    """Makes a site with so many brokers."""
+
+    def make(brokers: int) -> Site:
+        proxy = stack.enter_context(Proxy(brokers))
+        kafka = stack.enter_context(Kafka(brokers, properties=proxy.properties))
+        fleet = new_fleet(kafka.bootstrap)
+        behind = fleet.start("a", environment={"STREAMS_BOOTSTRAP": proxy.bootstrap})
+        beside = fleet.start("b")
+        fleet.until(
+            lambda: len(fleet.owned(behind)) == len(fleet.owned(beside)) == 3, "both own half"
+        )
+        fleet.submit(works(800, seconds=0.1))
+        fleet.until(lambda: len(fleet.answered_by(behind)) >= 20, "it works behind the proxy")
+        return Site(proxy, fleet, behind, beside)
+
+    return make
+
+
+def finish(site: Site) -> None:
+    """Heal, and show that all goes on, exactly once and without a complaint."""
+    site.proxy.mend()
+    healed_at = time.monotonic()
+    site.fleet.submit(works(200, 800, seconds=0.05))
+    site.fleet.until_answered()
+    print(f"all answered {time.monotonic() - healed_at:.1f} s after it was healed")
+    site.fleet.verify()
+    assert [site.behind.code, site.beside.code] == [None, None]
+    for member in (site.behind, site.beside):
+        assert "Traceback" not in member.log
+        assert "bug" not in member.log
+
+
+@pytest.mark.parametrize("brokers", [1, 3])
+@pytest.mark.parametrize("hang_up", [False, True], ids=["until its time-out", "and hangs up"])
+@pytest.mark.parametrize("kind", [END_TXN, TXN_OFFSET_COMMIT], ids=["EndTxn", "TxnOffsetCommit"])
+def test_a_reply_is_lost_to_what_the_broker_did(
+    enter: Enter, kind: int, hang_up: bool, brokers: int
+) -> None:
+    site = enter(brokers)
+    lost = Rule("reply", frozenset({kind}), drop=True, hang_up=hang_up, times=2, client=".a")
+    site.proxy.rules = [lost]
+    site.fleet.until(lambda: lost.hits == 2, "two replies are swallowed")
+    if kind == END_TXN:
+        assert any(committed_ok(reply) for reply in lost.struck), "the broker had committed"
+    finish(site)
+
+
+def test_a_transaction_is_not_ended_by_the_late_request_of_another(enter: Enter) -> None:
+    site = enter(1)
+    late = Rule("request", frozenset({END_TXN}), delay_s=LATE_S, times=1, client=".a")
+    site.proxy.rules = [late]
+    site.fleet.until(lambda: late.hits == 1, "the end of a transaction is delayed")
+    struck_at = time.monotonic()
+    # Each further transaction stays open between its records and its offsets, the first of them
+    # while the late request arrives.
+    long = Rule("request", frozenset({ADD_OFFSETS}), delay_s=OPEN_S, client=".a")
+    site.proxy.rules = [late, long]
+    site.fleet.until(lambda: time.monotonic() - struck_at > LATE_S + 0.2, "it has arrived")
+    assert site.behind.code is None
+    site.behind.kill()
+    again = site.fleet.start("a")
+    finish(site._replace(behind=again))
+
+
+@pytest.mark.parametrize("damage", IN_PROXY, ids=lambda damage: damage.name)
+def test_a_damaged_network_loses_nothing(enter: Enter, damage: Damage) -> None:
+    site = enter(1)
+    way = Way("proxied")
+    way.use(site.proxy)
+    rng = random.Random(damage.name)
+    damage.do(way, rng)
+    shortest, longest = damage.pause_s
+    time.sleep(rng.uniform(shortest, longest))  # as long as the fault is to last
+    damage.undo(way)
+    finish(site)
