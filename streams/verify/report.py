@@ -35,7 +35,8 @@ class Report:
     """Counts of tasks, and every violation; amounts in millionths of the currency."""
 
     submitted: int = 0
-    """Tasks from outside: those in the caller's list, or without it those in the log."""
+    """Tasks from outside: those in the caller's list (of uncertain ones, those that are in the
+    log), or without it those in the log."""
     caused: int = 0
     """Tasks that other tasks submitted, and redriven ones."""
     answered: int = 0

@@ -26,6 +26,8 @@ class Launch:
     """Words before the command, such as ``ip netns exec NAME``."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Variables over the others, such as ``LD_PRELOAD`` or ``PYTHONPATH``."""
+    anonymous: bool = False
+    """Without ``--slot``: a new identity with each start. The slot is only our name for it."""
 
 
 PLAIN = Launch()
