@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from streams.errors import BrokerUnreachable, LogError, SettingsInvalid
-from streams.kafka.consumer import parse_token
+from streams.kafka.consumer import KafkaGroupConsumer, parse_token
 from streams.kafka.log import KafkaLog
 
 NOBODY = "127.0.0.1:1"
@@ -83,3 +83,15 @@ def test_a_closing_producer_reports_what_it_could_not_deliver(monkeypatch) -> No
     producer.produce("t", 0, None, b"v", None, reports.append)
     producer.close()
     assert [report.kind for report in reports if report is not None] == ["_PURGE_QUEUE"]
+
+
+class Closing:
+    """A client in the last moments of its close: its callbacks still come."""
+
+    def consumer_group_metadata(self) -> bytes:
+        raise RuntimeError("Consumer group metadata not available")
+
+
+def test_a_consumer_that_is_being_closed_is_no_member_any_more() -> None:
+    consumer = KafkaGroupConsumer(Closing(), "t", "g")  # type: ignore[arg-type]
+    assert not consumer.membership().valid
