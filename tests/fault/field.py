@@ -26,6 +26,7 @@ from .workload import Submitter
 PARTITIONS = 12
 OPEN_MAX = 1_500
 """Tasks that the load keeps open: enough for all workers, little enough to end soon."""
+SLOTS = ("a", "b", "c")
 PATIENCE_S = 60.0
 REST_S = 120.0
 """How long the end of the load waits until everything has ended."""
@@ -54,7 +55,7 @@ class LiveField:
         prefix: str,
         scratch: Path,
         rng: random.Random,
-        slots: Sequence[str] = ("a", "b", "c"),
+        per_second: float,
     ) -> None:
         self.kafka = kafka
         self.brokers: Sequence[int] = range(1, brokers + 1)
@@ -63,7 +64,6 @@ class LiveField:
         self.scratch = scratch
         self.submissions = scratch / "submissions.log"
         scratch.mkdir(parents=True, exist_ok=True)
-        self._slots = tuple(slots)
         agents = load([AGENTS])
         self.pools = [agent.name for agent in agents]
         catalog = Catalog(self.log, self.topics, SystemClock(), ThreadRunner())
@@ -72,7 +72,7 @@ class LiveField:
         )
         source = KafkaLog(kafka.bootstrap, {"message.timeout.ms": UNACKNOWLEDGED_MS})
         card = catalog.known(self.pools[0])
-        self.submitter = Submitter(source, card, self.submissions, rng, OPEN_MAX)
+        self.submitter = Submitter(source, card, self.submissions, rng, OPEN_MAX, per_second)
         self.follower = Follower(
             self.log, self.topics, self.pools, PARTITIONS, self.submitter.answered
         )
@@ -84,9 +84,9 @@ class LiveField:
     def open_up(self) -> None:
         """Start the workers, and the load when all of them own partitions."""
         self.follower.start()
-        for slot in self._slots:
+        for slot in SLOTS:
             self.start(slot)
-        for slot in self._slots:
+        for slot in SLOTS:
             assert self.wait_for(slot, PATIENCE_S), f"worker {slot} did not begin"
         self.submitter.start()
 
@@ -129,7 +129,7 @@ class LiveField:
 
     @property
     def slots(self) -> Sequence[str]:
-        return self._slots
+        return SLOTS
 
     def pid(self, slot: str) -> int | None:
         life = self.workers.life(slot)

@@ -31,6 +31,8 @@ class Aim:
     tasks: int
     faults: int
     seconds: float
+    per_second: float
+    """How many tasks are submitted while the workers keep up."""
 
 
 @dataclass(slots=True)
@@ -124,7 +126,7 @@ def run_storm(
 ) -> None:
     """A storm on a cluster of its own; ``judge`` is called while its brokers serve."""
     with Kafka(brokers) as kafka:
-        field = LiveField(kafka, brokers, "storm", scratch, random.Random(seed))
+        field = LiveField(kafka, brokers, "storm", scratch, random.Random(seed), aim.per_second)
         try:
             judge(field, rage(field, faults, seed, aim, say))
         finally:

@@ -174,7 +174,7 @@ class Workers:
     def _spawn(self, slot: str, held: _Slot) -> None:
         assert len(self.lives) < STARTS_MAX, "workers die faster than faults strike"
         named = () if held.launch.anonymous else ("--slot", slot)
-        command = [*held.launch.wrap, sys.executable, *STREAMS, "worker", "run", str(AGENTS)]
+        command = [*held.launch.wrap, sys.executable, *STREAMS, "worker", "run", "--verbose", str(AGENTS)]
         log = self._scratch / f"worker-{len(self.lives)}-{slot}.log"
         home = self._scratch / "homes" / slot
         home.mkdir(parents=True, exist_ok=True)

@@ -92,6 +92,7 @@ class Submitter:
         path: Path,
         rng: random.Random,
         open_max: int,
+        per_second: float,
     ) -> None:
         self._log = log
         self._producer = log.producer()
@@ -99,6 +100,8 @@ class Submitter:
         self._notes = SubmissionLog(path)
         self._pieces = pieces(rng)
         self._open_max = open_max
+        self._per_second = per_second
+        self._due_at = 0.0
         self._clock = SystemClock()
         self._extra: list[Piece | bytes] = []
         self._lock = threading.Lock()
@@ -159,7 +162,7 @@ class Submitter:
             while not self._ending.is_set():
                 with self._lock:
                     extra, self._extra = self._extra, []
-                room = min(BATCH, self._open_max - self.open)
+                room = min(BATCH, self._open_max - self.open, self._due())
                 if room > 0 or extra:
                     self._send([*extra, *(next(self._pieces) for _ in range(room))])
                 self._producer.poll(0.0 if room == BATCH else POLL_S)
@@ -171,6 +174,14 @@ class Submitter:
         except BaseException as error:
             self.error = error
             raise
+
+    def _due(self) -> int:
+        """How many the rate allows now; what an outage kept back is not made up for."""
+        now = time.monotonic()
+        self._due_at = max(self._due_at, now - BATCH / self._per_second)
+        due = int((now - self._due_at) * self._per_second)
+        self._due_at += due / self._per_second
+        return due
 
     def _send(self, batch: list[Piece | bytes]) -> None:
         records: list[tuple[str | None, str, int, bytes, bytes]] = []
