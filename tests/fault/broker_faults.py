@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from .fault import Field, Heal
@@ -75,7 +76,11 @@ class KillGroupCoordinator(_Broker):
 
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
         group = field.topics.group("labour")
-        described = _admin(field).describe_consumer_groups([group])[group].result(ASK_S)
+        try:
+            described = _admin(field).describe_consumer_groups([group])[group].result(ASK_S)
+        except (KafkaException, TimeoutError):
+            # The group is without one at the moment, of an earlier fault.
+            return _kill(field, rng.choice(field.brokers))
         return _kill(field, described.coordinator.id, "group coordinator, ")
 
 
@@ -88,9 +93,12 @@ class KillTransactionCoordinator(_Broker):
 
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
         name = field.topics.transactional_id("labour", rng.choice(field.slots))
-        state = _admin(field).list_topics("__transaction_state", ASK_S).topics
         partition = java_hash(name) % TRANSACTION_PARTITIONS
-        leader = state["__transaction_state"].partitions[partition].leader
+        try:
+            state = _admin(field).list_topics("__transaction_state", ASK_S).topics
+            leader = state["__transaction_state"].partitions[partition].leader
+        except (KafkaException, KeyError):
+            leader = -1
         chosen = leader if leader in field.brokers else rng.choice(field.brokers)
         return _kill(field, chosen, "transaction coordinator, ")
 

@@ -28,7 +28,7 @@ OPEN_MAX = 1_500
 """Tasks that the load keeps open: enough for all workers, little enough to end soon."""
 SLOTS = ("a", "b", "c")
 PATIENCE_S = 60.0
-REST_S = 120.0
+REST_S = 240.0
 """How long the end of the load waits until everything has ended."""
 TICK_S = 0.05
 UNACKNOWLEDGED_MS = "4000"

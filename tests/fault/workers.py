@@ -70,7 +70,10 @@ class _Slot:
 class Workers:
     """The supervisor: starts, signals and restarts. One thread watches; any other may call."""
 
-    def __init__(self, environment: Mapping[str, str], scratch: Path) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], scratch: Path, agents: Path = AGENTS
+    ) -> None:
+        self._agents = agents
         self._environment = {**os.environ, **environment}
         self._scratch = scratch
         self.lives: list[Life] = []
@@ -174,7 +177,15 @@ class Workers:
     def _spawn(self, slot: str, held: _Slot) -> None:
         assert len(self.lives) < STARTS_MAX, "workers die faster than faults strike"
         named = () if held.launch.anonymous else ("--slot", slot)
-        command = [*held.launch.wrap, sys.executable, *STREAMS, "worker", "run", "--verbose", str(AGENTS)]
+        command = [
+            *held.launch.wrap,
+            sys.executable,
+            *STREAMS,
+            "worker",
+            "run",
+            "--verbose",
+            str(self._agents),
+        ]
         log = self._scratch / f"worker-{len(self.lives)}-{slot}.log"
         home = self._scratch / "homes" / slot
         home.mkdir(parents=True, exist_ok=True)

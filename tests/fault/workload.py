@@ -32,9 +32,12 @@ SHORT_MICROS = 6_000_000
 """Deadline of the few tasks that may expire."""
 UNDECODABLE = b"\xc3\x01 is no record of ours"
 
+SEIZED_MS = 5_500
+"""Longer than a worker may stand still before it gives its partitions up (4.5 s)."""
+
 FATES: dict[str, Work] = {
     "block": Work(number=0, ms=8_000, fate="block"),
-    "seize": Work(number=0, ms=8_000, fate="seize"),
+    "seize": Work(number=0, ms=SEIZED_MS, fate="seize"),
     "leak": Work(number=0, fate="leak"),
     "exit": Work(number=0, fate="exit"),
     "segfault": Work(number=0, fate="segfault"),
