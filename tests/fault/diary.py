@@ -51,6 +51,18 @@ def longest_outside(span: Window, excused: Iterable[Window]) -> float:
     return max(longest, end - at)
 
 
+def total_outside(span: Window, excused: Iterable[Window]) -> float:
+    """Seconds of the span that lie in no excused window."""
+    at, end = span
+    total = 0.0
+    for since, until in sorted(excused):
+        if since >= end:
+            break
+        total += max(0.0, since - at)
+        at = max(at, until)
+    return total + max(0.0, end - at)
+
+
 def windows(
     diary: Sequence[Struck], *, partition: int | None = None, reach: str | None = None
 ) -> list[Window]:

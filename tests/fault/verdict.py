@@ -15,7 +15,7 @@ from streams.inspect.workers import DEAD_AFTER_MS, Seen
 from streams.verify import Violation
 from streams.verify.evidence import Evidence
 
-from .diary import Struck, Window, longest_outside, windows
+from .diary import Struck, Window, longest_outside, total_outside, windows
 from .follow import Beat
 from .workers import Life, Sample
 
@@ -128,6 +128,61 @@ def quits(lives: Iterable[Life], allowed: Iterable[int]) -> Iterator[Violation]:
         yield Violation(
             "I13", f"ended by itself with {life.code}: {life.log}", f"worker {life.slot}"
         )
+
+
+# -- I14 ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A record that cannot succeed: where it is and while it was open."""
+
+    partition: int
+    key: bytes | None
+    open: Window
+
+
+def delayed(
+    evidence: Evidence,
+    topic: str,
+    poisons: Sequence[Poison],
+    deaths: Mapping[int, Sequence[float]],
+    retry_s: float,
+) -> Iterator[Violation]:
+    """I14: beside a poison no task of another key waits longer than one retry interval.
+
+    ``deaths`` are the times at which the owner of each partition died; until the partition's
+    next attempt begins nobody runs it, and that time does not count. Nor does a task's own run.
+    """
+    lines = timelines(evidence, topic)
+    down = {
+        partition: [(at, at + (_started(lines[partition], at) or 0.0)) for at in times]
+        for partition, times in deaths.items()
+        if partition in lines
+    }
+    for (name, partition), held in evidence.sources.items():
+        if name != topic:
+            continue
+        near = [poison for poison in poisons if poison.partition == partition]
+        for source in held.values():
+            ended = evidence.results.get(source.task_id) if source.task_id else None
+            if ended is None:
+                continue
+            span = source.appended_ms / 1000, ended.appended_ms / 1000
+            beside = any(
+                p.key != source.key and span[0] < p.open[1] and span[1] > p.open[0] for p in near
+            )
+            own = (ended.finished_at - ended.started_at) / 1e6
+            waited = total_outside(span, down.get(partition, ())) - own
+            if beside and waited > retry_s:
+                yield Violation(
+                    "I14", f"waited {waited:.1f} s beside a poison of another key", source.where
+                )
+
+
+def _started(line: Partition, since: float) -> float | None:
+    first = bisect_right(line.runs, (since, float("inf")))
+    return line.runs[first][0] - since if first < len(line.runs) else None
 
 
 # -- I16 ------------------------------------------------------------------------------------
