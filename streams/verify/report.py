@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-Invariant = Literal["I1", "I2", "I3", "I4", "I5", "I8"]
+Invariant = Literal["I1", "I2", "I3", "I4", "I5", "I8", "I13", "I14", "I16", "I17"]
+"""Those of ``MEANING`` are shown by the topics alone; the others need to know what was struck."""
 
 VIOLATIONS_MAX = 100
 """Violations kept with their text; all are counted."""

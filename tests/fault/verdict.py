@@ -30,14 +30,14 @@ BEATS_S = 2.0
 RECOVERED_S = 15.0
 """I16: how long after a broker's return heartbeats may still be missing."""
 SETTLED_S = 20.0
-"""I17: age of a process whose baseline can be compared."""
+"""I17: how long after its baseline a process can have grown."""
 FILES_MORE = 12
 """I17: connections to brokers come and go, with a few of them at any moment."""
 THREADS_MORE = 8
 RSS_MORE_BYTES = 96 * 2**20
 """I17: the bound of records held in memory, and what an allocator keeps of it."""
-SAMPLES_BEFORE = 3
-"""The first samples are of a process that still starts."""
+BEGUN_S = 10.0
+"""I17: how long after its first beat as running a process has all that it needs."""
 
 
 @dataclass(slots=True)
@@ -250,14 +250,18 @@ def _named(life: Life) -> str:
 # -- I17 ------------------------------------------------------------------------------------
 
 
-def grown(lives: Iterable[Life], at_rest: Mapping[int, Sample]) -> Iterator[Violation]:
+def grown(
+    lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample]
+) -> Iterator[Violation]:
     """I17: what a surviving process holds at rest is what it held when it had begun."""
+    runs_from: dict[int, float] = {}
+    for beat in beats:
+        if beat.beat.state == "running":
+            runs_from.setdefault(beat.pid, beat.appended_ms / 1000)
     for life in lives:
-        last = at_rest.get(life.pid)
-        if last is None or len(life.samples) <= SAMPLES_BEFORE:
-            continue
-        first = life.samples[SAMPLES_BEFORE]
-        if last.at - first.at < SETTLED_S:
+        last, begun = at_rest.get(life.pid), runs_from.get(life.pid, float("inf")) + BEGUN_S
+        first = next((sample for sample in life.samples if sample.at >= begun), None)
+        if first is None or last is None or last.at - first.at < SETTLED_S:
             continue
         for what, before, after, more in (
             ("files", first.files, last.files, FILES_MORE),
