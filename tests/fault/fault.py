@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from streams.ports import Log
+from streams.records import Task
 from streams.testing import Kafka
 from streams.topics import Topics
 from streams.verify import Violation
@@ -104,6 +105,10 @@ class Field(Protocol):
     def submit(self, kind: str, count: int = 1) -> None:
         """Submit tasks of a kind of the workload: ``block``, ``leak``, ``exit``, ``segfault``,
         ``undecodable``."""
+        ...
+
+    def submit_as(self, encode: Callable[[Task], bytes], count: int) -> None:
+        """Submit ordinary tasks whose records are written by ``encode``."""
         ...
 
 

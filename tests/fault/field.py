@@ -14,6 +14,7 @@ from streams.clock import SystemClock
 from streams.kafka.log import KafkaLog
 from streams.loader import load
 from streams.provision import apply, plan
+from streams.records import Task
 from streams.testing import Kafka
 from streams.threads import ThreadRunner
 from streams.topics import Topics
@@ -174,3 +175,6 @@ class LiveField:
 
     def submit(self, kind: str, count: int = 1) -> None:
         self.submitter.submit(kind, count)
+
+    def submit_as(self, encode: Callable[[Task], bytes], count: int) -> None:
+        self.submitter.submit_as(encode, count)

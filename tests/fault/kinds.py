@@ -12,6 +12,7 @@ from .broker_faults import (
     StopBroker,
 )
 from .fault import Fault, Scenario
+from .newer import NewerWriter
 from .poison import PoisonScenario
 from .scenarios import ChildTopicDeleted, OwnTopicDeleted, Retention, RightRevoked
 from .versions import OlderVersion
@@ -39,6 +40,7 @@ def faults(*, short: bool = False) -> list[Fault]:
         RollingRestartKeep(),
         Churn(CHURN_SHORT_S if short else CHURN_S),
         OlderVersion(),
+        NewerWriter(),
         *handlers(),
         KillBroker(),
         StopBroker(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from streams.clock import SystemClock
 from streams.errors import LogError
 from streams.ids import partition_of, task_id
 from streams.ports import Log, Producer
-from streams.records import AgentCard
+from streams.records import AgentCard, Task
 from streams.submission import new_task, outgoing
 from streams.verify import input_hash
 
@@ -54,6 +54,7 @@ class Piece:
     tenant: str
     short: bool = False
     """Its deadline is near."""
+    encode: Callable[[Task], bytes] = encode
 
 
 def pieces(rng: random.Random) -> Iterator[Piece]:
@@ -136,6 +137,11 @@ class Submitter:
         with self._lock:
             self._extra += made
 
+    def submit_as(self, encode: Callable[[Task], bytes], count: int) -> None:
+        """Put ``count`` ordinary tasks into the load, their records written by ``encode``."""
+        with self._lock:
+            self._extra += [Piece(Work(number=n), None, "", encode=encode) for n in range(count)]
+
     def stop(self) -> None:
         """Submit no more, and return when everything is acknowledged or given up."""
         self.stopped = True
@@ -207,7 +213,7 @@ class Submitter:
                 deadline=now + (SHORT_MICROS if piece.short else DAY_MICROS // 2),
             )
             intents.append((task.task_id, input_hash(body)))
-            records.append((task.task_id, *outgoing(self._card, task, encode(task))))
+            records.append((task.task_id, *outgoing(self._card, task, piece.encode(task))))
         self._notes.intend(intents)
         for record in records:
             self._produce(self._producer, *record)

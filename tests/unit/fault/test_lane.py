@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from streams.avro import decode, encode
+from streams.records import Task
 from tests.fault import submissions
 from tests.fault.broker_faults import java_hash
 from tests.fault.kinds import faults, scenarios, shared_out
+from tests.fault.newer import NewerSchema
 from tests.fault.plot import plot, smooth
 from tests.fault.report import CHECKED, quantile, render
 from tests.fault.schedule import draw, kinds_of
@@ -95,6 +98,14 @@ def test_the_load_has_what_it_should_have_of_everything() -> None:
     assert len({piece.tenant for piece in made}) > 3
     assert not any(work.fate for work in works), "fates are struck, not drawn"
     assert all(work.fate == name for name, work in FATES.items())
+
+
+def test_a_newer_writers_task_reads_as_ours_once_its_schema_is_known() -> None:
+    task = Task("t", "r", "labour", 1, 2, b"{}", key="k", tenant="north")
+    first, second = NewerSchema(1), NewerSchema(2)
+    assert first.fingerprint != second.fingerprint
+    assert first.encode(task) != encode(task)
+    assert decode(first.encode(task), Task) == decode(second.encode(task), Task) == task
 
 
 @pytest.mark.parametrize(("text", "value"), [("", 0), ("abc", 96354), ("storm.pool.labour.a", 0)])
