@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from streams.broker.config import (
     HOST,
     STARTED,
     Node,
+    Properties,
     java_command,
     write_properties,
 )
@@ -77,8 +78,8 @@ class Cluster:
     ``port`` is the first broker's; None is 9092 or the next free one, ``ANY_PORT`` any free
     one. The brokers end with this process, even if it is killed, until ``release`` lets them
     go. ``scratch`` (a directory) is removed when they end. ``properties`` are broker settings
-    over the package's own. Broker numbers count from 1. Methods raise KafkaFailed with the end of
-    the broker's log.
+    over the package's own, or a function that gives them for each node. Broker numbers count from
+    1. Methods raise KafkaFailed with the end of the broker's log.
     """
 
     def __init__(
@@ -88,13 +89,13 @@ class Cluster:
         *,
         port: int | None = None,
         scratch: Path | None = None,
-        properties: Mapping[str, str] | None = None,
+        properties: Properties | None = None,
     ) -> None:
         self.data = data.resolve()
         self._wanted = brokers
         self._port = port
         self._scratch = scratch
-        self._properties = dict(properties or {})
+        self._properties: Properties = properties or {}
         self._nodes: dict[int, Node] = {}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -204,7 +205,8 @@ class Cluster:
     def _start_all(self, *, last: bool) -> bool:
         """Start every node; False if one lost its port to another process."""
         for node in self.nodes:
-            write_properties(node, self.nodes, self._properties)
+            given = self._properties
+            write_properties(node, self.nodes, given(node) if callable(given) else given)
         self._format()
         offsets = {node.id: self._spawn(node) for node in self.nodes}
         try:

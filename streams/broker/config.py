@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,10 @@ class Node:
     @property
     def formatted(self) -> bool:
         return (self.home / "data" / "meta.properties").exists()
+
+
+Properties = Mapping[str, str] | Callable[[Node], Mapping[str, str]]
+"""Broker settings over the package's own; a function where they differ from broker to broker."""
 
 
 def server_properties(

@@ -18,6 +18,10 @@ OFFSETS_TIMEOUT_S = config.TRANSACTION_TIMEOUT_MS / 1000
 QUEUE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 RETRY_S = 0.01
+CALL_MIN_S = 0.5
+"""No call is made again with less time than this. With none left the client forgets which call is
+under way, and when the outcome of a commit comes afterwards it aborts the whole process (an
+assertion in ``rd_kafka_txn_set_state`` of librdkafka 2.16)."""
 
 
 class KafkaTransactionalProducer:
@@ -217,14 +221,15 @@ def _repeat(call: Callable[[float], None], timeout_s: float, rights: Mapping[str
     A time-out is retriable too: the same call picks up the outcome. LogError at the end.
     """
     end = time.monotonic() + timeout_s
+    left_s = timeout_s
     while True:
-        left_s = end - time.monotonic()
         try:
-            call(max(left_s, 0.0))
+            call(left_s)
         except KafkaException as exception:
             error = raised(exception, rights=rights)
-            if not error.retriable or left_s <= 0:
+            if not error.retriable or end - time.monotonic() < CALL_MIN_S:
                 raise error from exception
             time.sleep(RETRY_S)
+            left_s = end - time.monotonic()
         else:
             return

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from streams.broker.cluster import ANY_PORT, Cluster
+from streams.broker.config import Properties
 
 
 class Kafka:
     """One or three brokers on any free ports and temporary data.
 
-    ``properties`` are broker settings over the package's own. A context manager, sync and async;
-    brokers count from 1. When the process ends, however it ends, the brokers end and the data are
-    removed. Raises KafkaFailed, ExtraMissing.
+    ``properties`` are broker settings over the package's own, or a function that gives them for
+    each broker's node. A context manager, sync and async; brokers count from 1. When the process
+    ends, however it ends, the brokers end and the data are removed. Raises KafkaFailed,
+    ExtraMissing.
     """
 
-    def __init__(self, brokers: int = 1, *, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(self, brokers: int = 1, *, properties: Properties | None = None) -> None:
         self._brokers = brokers
         self._properties = properties
         self._cluster: Cluster | None = None

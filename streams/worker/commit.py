@@ -28,6 +28,10 @@ OUTBOXES_MAX = 2_000
 CALL_TIMEOUT_S = 5.0
 BACKOFF_S = 0.05
 IDLE_S = 0.5
+DOUBT_S = 2.5
+"""A transaction that took longer may have been ended by a second request of the client, which gives
+up a silent connection after three seconds or more. The first is perhaps still under way, and would
+end the next transaction of the same epoch half-way: results without offsets, or the reverse."""
 ALONE_MAX = 3
 """How often an outbox must fail in a transaction of its own before it is blamed."""
 
@@ -117,7 +121,7 @@ class Committer:
             plan = self._shared.ledger.plan(self._shared.ownership, self._outboxes_max)
         if plan is None:
             return False
-        producer = self._producer
+        producer, done = self._producer, False
         try:
             producer.begin()
             yield None
@@ -135,10 +139,14 @@ class Committer:
             yield None
             self._shared.stats.aborts += 1
             yield from self._failed(plan, error)
-            return False
-        self._settle(plan, started)
-        yield None
-        return True
+        else:
+            done = True
+            self._settle(plan, started)
+            yield None
+        if self._producer is producer and self._clock.monotonic() - started > DOUBT_S:
+            log.info("a transaction of %s was slow: new producer", self._identity.group)
+            yield from self._recover()
+        return done
 
     def _settle(self, plan: Plan, started: float) -> None:
         shared = self._shared

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ from streams.verify import Report, check, input_hash
 
 AGENTS = Path(__file__).parent / "agents_under_test.py"
 PATIENCE_S = 40.0
+NONE: Mapping[str, str] = {}
 STREAMS = [sys.executable, "-c", "from streams.cli import main; main()"]
 
 
@@ -120,20 +121,31 @@ class Fleet:
         ]
         self._reader.assign(dict.fromkeys([*places, (self.topics.heartbeats, 0)], 0))
 
-    def start(self, slot: str | None, *, ready: bool = False) -> Member:
+    def start(
+        self,
+        slot: str | None,
+        *,
+        ready: bool = False,
+        wrap: Sequence[str] = (),
+        environment: Mapping[str, str] = NONE,
+    ) -> Member:
         """Start a worker process; with ``ready`` return when its heartbeat says that it owns
-        partitions."""
+        partitions.
+
+        ``wrap`` are words before its command, ``environment`` variables over the others.
+        """
         number = len(self.members)
         chosen = ["--slot", slot] if slot else []
-        command = [*STREAMS, "worker", "run", str(AGENTS), *chosen]
-        environment = {
+        command = [*wrap, *STREAMS, "worker", "run", str(AGENTS), *chosen]
+        variables = {
             **os.environ,
             "STREAMS_BOOTSTRAP": self._settings.bootstrap,
             "STREAMS_PREFIX": self._settings.prefix,
             "WORK_DIARY": str(self._diary),
+            **environment,
         }
         log = self._scratch / f"{number}-{slot or 'dynamic'}.log"
-        member = Member(slot or "", command, environment, log)
+        member = Member(slot or "", command, variables, log)
         self.members.append(member)
         if ready:
             self.until(lambda: bool(self.owned(member)), f"worker {number} owns partitions")
