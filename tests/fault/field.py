@@ -19,7 +19,7 @@ from streams.testing import Kafka
 from streams.threads import ThreadRunner
 from streams.topics import Topics
 
-from .fault import PLAIN, Launch
+from .fault import PLAIN, Ground, Launch
 from .follow import Follower
 from .workers import AGENTS, Workers
 from .workload import Submitter
@@ -57,8 +57,11 @@ class LiveField:
         scratch: Path,
         rng: random.Random,
         per_second: float,
+        ground: Ground,
     ) -> None:
         self.kafka = kafka
+        self.ground = ground
+        self.clocks_ahead_micros: dict[str, int] = {}
         self.brokers: Sequence[int] = range(1, brokers + 1)
         self.log = KafkaLog(kafka.bootstrap)
         self.topics = Topics(prefix)
@@ -141,7 +144,7 @@ class LiveField:
         return frozenset() if pid is None else self.follower.owned(pid)
 
     def start(self, slot: str, launch: Launch = PLAIN) -> None:
-        self.workers.start(slot, launch)
+        self.workers.start(slot, self.ground.launch(slot) if launch is PLAIN else launch)
 
     def kill(self, slot: str, *, again_s: float | None = 0.0) -> None:
         self.workers.kill(slot, again_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streams.catalog import Catalog
@@ -10,7 +10,7 @@ from streams.clock import SystemClock
 from streams.inspect.workers import seen_workers
 from streams.threads import ThreadRunner
 from streams.verify import Violation
-from streams.verify.evidence import gather
+from streams.verify.evidence import Evidence, gather
 from streams.verify.rules import judge as judge_topics
 
 from . import submissions, verdict
@@ -27,6 +27,7 @@ ALLOWED_ENDS = (EXIT_CODE, SEGFAULT)
 def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
     """The results of a storm, its violations among them."""
     evidence = gather(field.log, field.topics, field.pools)
+    set_right(evidence, field.clocks_ahead_micros)
     asked = submissions.read(field.submissions)
     report = judge_topics(evidence, asked.acknowledged, asked.uncertain)
     lines = verdict.timelines(evidence, field.topics.tasks(field.pools[0]))
@@ -42,6 +43,16 @@ def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
         *verdict.left_behind(storm.files_left),
     ]
     return storm_results(storm, evidence, lines, report, len(asked.uncertain), found)
+
+
+def set_right(evidence: Evidence, ahead_micros: Mapping[str, int]) -> None:
+    """Put what workers with a wrong clock wrote on the clock of the others."""
+    for task_id, ended in evidence.results.items():
+        ahead = ahead_micros.get(ended.worker_id, 0)
+        if ahead:
+            evidence.results[task_id] = ended._replace(
+                started_at=ended.started_at - ahead, finished_at=ended.finished_at - ahead
+            )
 
 
 def _at_rest(storm: Storm) -> Iterator[Violation]:

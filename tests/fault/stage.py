@@ -47,21 +47,22 @@ class Stage:
     def __init__(
         self,
         scratch: Path,
-        properties: Mapping[str, str] | None = None,
+        properties: Any = None,
         client: Mapping[str, str] | None = None,
+        brokers: int = 1,
     ) -> None:
         self.scratch = scratch
         self.topics = Topics("scene")
         self.violations: list[Violation] = []
         self.submitted: dict[str, str] = {}
-        self._kafka = Kafka(properties=properties)
+        self.kafka = Kafka(brokers, properties=properties)
         self._client = dict(client or {})
         self._workers: list[Workers] = []
 
     def __enter__(self) -> Self:
         self.scratch.mkdir(parents=True, exist_ok=True)
-        self._kafka.start()
-        self.bootstrap = self._kafka.bootstrap
+        self.kafka.start()
+        self.bootstrap = self.kafka.bootstrap
         self.log = KafkaLog(self.bootstrap, self._client)
         self.admin: Any = AdminClient(
             {"bootstrap.servers": self.bootstrap, "log_level": 0, **self._client}
@@ -81,7 +82,7 @@ class Stage:
     ) -> None:
         for workers in self._workers:
             workers.close()
-        self._kafka.stop()
+        self.kafka.stop()
 
     def workers(self, agents: Path = AGENTS, **environment: str) -> Workers:
         """A supervisor of workers that serve this file."""

@@ -15,6 +15,7 @@ from .diary import Struck
 from .fault import Fault
 from .field import LiveField, Reach
 from .follow import Beat
+from .ground import ground_of
 from .schedule import draw, kinds_of
 from .workers import Life, Sample
 
@@ -125,8 +126,10 @@ def run_storm(
     judge: Callable[[LiveField, Storm], None],
 ) -> None:
     """A storm on a cluster of its own; ``judge`` is called while its brokers serve."""
-    with Kafka(brokers) as kafka:
-        field = LiveField(kafka, brokers, "storm", scratch, random.Random(seed), aim.per_second)
+    with ground_of(brokers, seed) as ground, Kafka(brokers, properties=ground.properties) as kafka:
+        field = LiveField(
+            kafka, brokers, "storm", scratch, random.Random(seed), aim.per_second, ground
+        )
         try:
             judge(field, rage(field, faults, seed, aim, say))
         finally:

@@ -14,6 +14,7 @@ from tests.fault import verdict
 from tests.fault.diary import Struck, longest_outside, total_outside, windows
 from tests.fault.fault import Launch
 from tests.fault.follow import Beat
+from tests.fault.judge import set_right
 from tests.fault.verdict import Partition, Poison
 from tests.fault.workers import Life, Sample
 
@@ -109,6 +110,14 @@ def test_a_worker_that_ends_by_itself_is_found() -> None:
     assert not [*verdict.quits([older], [77])]
     (found,) = verdict.quits([life(1)], [77])
     assert (found.invariant, found.where) == ("I13", "worker a")
+
+
+def test_what_a_wrong_clock_wrote_is_set_right() -> None:
+    world = evidence([(0, 3600, 3601), (1, 1, 2)])
+    world.results["t1"] = world.results["t1"]._replace(worker_id="b")
+    set_right(world, {"a": 3_600_000_000})
+    assert (world.results["t0"].started_at, world.results["t0"].finished_at) == (0, 1_000_000)
+    assert world.results["t1"].started_at == 1_000_000
 
 
 # -- I14 ------------------------------------------------------------------------------------
