@@ -11,7 +11,9 @@ from .broker_faults import (
     RestartBrokers,
     StopBroker,
 )
+from .disk_full import DiskFull
 from .fault import Fault, Scenario
+from .network_faults import network_faults
 from .newer import NewerWriter
 from .poison import PoisonScenario
 from .scenarios import ChildTopicDeleted, OwnTopicDeleted, Retention, RightRevoked
@@ -42,6 +44,7 @@ def faults(*, short: bool = False) -> list[Fault]:
         OlderVersion(),
         NewerWriter(),
         *handlers(),
+        *network_faults(),
         KillBroker(),
         StopBroker(),
         RestartBrokers(),
@@ -58,6 +61,8 @@ def scenarios() -> list[Scenario]:
         ChildTopicDeleted(),
         OwnTopicDeleted(),
         RightRevoked(),
+        DiskFull(1),
+        DiskFull(3),
     ]
 
 

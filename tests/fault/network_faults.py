@@ -1,0 +1,193 @@
+"""Faults between workers and brokers: lines cut, slow and lossy; replies late or lost; a clock."""
+
+from __future__ import annotations
+
+import random
+from typing import cast
+
+from . import namespaces, skew
+from .fault import Field, Heal, Launch
+from .ground import BEHIND_PROXY, IN_NAMESPACE, Network
+from .proxy import END_TXN, TXN_OFFSET_COMMIT, Rule
+
+LOSS = (0.05, 0.3)
+DELAY_MS = (50, 400)
+HOUR_S = 3_600
+SKEWED = "skewed"
+
+
+class _OnLine:
+    """What faults of a worker's line share."""
+
+    needs: str | None = None
+    brokers = frozenset({1, 3})
+    pause_s = (3.0, 10.0)
+
+    def ready(self, field: Field) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class ReplyLost(_OnLine):
+    """The broker did what it was asked; the client never hears of it."""
+
+    def __init__(self, name: str, kind: int) -> None:
+        self.name = name
+        self._kind = kind
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        hang_up = rng.random() < 0.5
+        proxy = _network(field).proxy
+        kinds = frozenset({self._kind})
+        proxy.rules = [Rule("reply", kinds, drop=True, hang_up=hang_up, times=rng.randint(1, 5))]
+        return proxy.mend
+
+
+class ReplyLate(_OnLine):
+    """Replies come after the client has stopped waiting, or shortly before."""
+
+    def __init__(self, name: str, kind: int) -> None:
+        self.name = name
+        self._kind = kind
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        proxy = _network(field).proxy
+        late = Rule("reply", frozenset({self._kind}), delay_s=rng.uniform(0.5, 6.0), share=0.5)
+        proxy.rules = [late]
+        return proxy.mend
+
+
+class RequestLate(_OnLine):
+    """An EndTxn arrives when its client has hung up and gone on."""
+
+    name = "end-txn-arrives-late"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        proxy = _network(field).proxy
+        proxy.rules = [
+            Rule(
+                "request",
+                frozenset({END_TXN}),
+                delay_s=rng.uniform(1.0, 6.0),
+                hang_up=True,
+                times=rng.randint(1, 4),
+            )
+        ]
+        return proxy.mend
+
+
+class LineHeld(_OnLine):
+    """Nothing passes, and connections stay: packets are lost."""
+
+    name = "line-held"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        proxy = _network(field).proxy
+        proxy.hold()
+        return proxy.mend
+
+
+class LineRefused(_OnLine):
+    """Every connection ends, each new one at once."""
+
+    name = "line-refused"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        proxy = _network(field).proxy
+        proxy.refuse()
+        return proxy.mend
+
+
+class _OnWire(_OnLine):
+    """In network namespaces: what happens to packets."""
+
+    def __init__(self) -> None:
+        self.needs = namespaces.needs()
+
+
+class WireCut(_OnWire):
+    """The wire is down: packets are lost both ways."""
+
+    name = "wire-cut"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        wire = _wire(field)
+        wire.cut()
+        return wire.mend
+
+
+class WireLossy(_OnWire):
+    """A share of the packets is lost."""
+
+    name = "wire-lossy"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        wire = _wire(field)
+        wire.lose(rng.uniform(*LOSS))
+        return wire.mend
+
+
+class WireSlow(_OnWire):
+    """Each packet takes longer, or, where the kernel cannot do that, few pass in a second."""
+
+    name = "wire-slow"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        wire = _wire(field)
+        if namespaces.has_netem():
+            wire.delay(rng.randint(*DELAY_MS))
+        else:
+            wire.throttle(rng.randint(64, 512))
+        return wire.mend
+
+
+class ClockAhead(_OnLine):
+    """One more worker joins, its clock an hour ahead."""
+
+    name = "clock-ahead"
+    pause_s = (5.0, 12.0)
+
+    def __init__(self) -> None:
+        self.needs = skew.needs()
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(SKEWED)
+        field.clocks_ahead_micros[SKEWED] = HOUR_S * 1_000_000
+        environment = skew.ahead(HOUR_S, field.scratch)
+        field.start(SKEWED, Launch(environment=environment))
+        return lambda: field.end(SKEWED)
+
+
+def network_faults() -> list[_OnLine]:
+    """One of each kind."""
+    return [
+        ReplyLost("end-txn-reply-lost", END_TXN),
+        ReplyLost("txn-offset-commit-reply-lost", TXN_OFFSET_COMMIT),
+        ReplyLate("end-txn-reply-late", END_TXN),
+        ReplyLate("txn-offset-commit-reply-late", TXN_OFFSET_COMMIT),
+        RequestLate(),
+        LineHeld(),
+        LineRefused(),
+        WireCut(),
+        WireLossy(),
+        WireSlow(),
+        ClockAhead(),
+    ]
+
+
+def _network(field: Field) -> Network:
+    return cast(Network, field.ground)
+
+
+def _wire(field: Field) -> namespaces.Namespaces:
+    field.affects(IN_NAMESPACE, field.owned(IN_NAMESPACE), reach="brokers")
+    wire = _network(field).wire
+    assert wire is not None, "the fault says what it needs"
+    return wire
