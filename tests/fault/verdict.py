@@ -32,7 +32,7 @@ RECOVERED_S = 15.0
 SETTLED_S = 20.0
 """I17: how long after its baseline a process can have grown."""
 FILES_MORE = 12
-"""I17: connections to brokers come and go, with a few of them at any moment."""
+"""I17: connections come and go, with so many more or fewer at any moment for each broker."""
 THREADS_MORE = 8
 RSS_MORE_BYTES = 96 * 2**20
 """I17: the bound of records held in memory, and what an allocator keeps of it."""
@@ -251,7 +251,7 @@ def _named(life: Life) -> str:
 
 
 def grown(
-    lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample]
+    lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample], brokers: int
 ) -> Iterator[Violation]:
     """I17: what a surviving process holds at rest is what it held when it had begun."""
     runs_from: dict[int, float] = {}
@@ -264,7 +264,7 @@ def grown(
         if first is None or last is None or last.at - first.at < SETTLED_S:
             continue
         for what, before, after, more in (
-            ("files", first.files, last.files, FILES_MORE),
+            ("files", first.files, last.files, FILES_MORE * brokers),
             ("threads", first.threads, last.threads, THREADS_MORE),
             ("bytes of memory", first.rss_bytes, last.rss_bytes, RSS_MORE_BYTES),
         ):

@@ -200,7 +200,7 @@ BEGUN = Sample(20.0, 86, 45, 70 * 2**20)
 
 def grown(at_rest: Sample, *, begun: Sample = BEGUN) -> list[str]:
     process = life(samples=[Sample(1.0, 3, 1, 2**20), begun])
-    found = verdict.grown([process], beats(5.0, 6.0), {7: at_rest})
+    found = verdict.grown([process], beats(5.0, 6.0), {7: at_rest}, 1)
     return [violation.message for violation in found]
 
 
