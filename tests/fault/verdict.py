@@ -25,6 +25,8 @@ GRACE_S = 10.0
 """I13: an attempt is told to end at its deadline, and cut off 5 s later; the rest is the load."""
 SHOWN_DEAD_S = DEAD_AFTER_MS / 1000 + 5.0
 """I16: session + 5 s."""
+NO_BROKER, NO_BROKER_S = 3, 5.0
+"""The exit code of a command that reached no broker, and how long it tries at least."""
 BEATS_S = 2.0
 """I16: two beats."""
 RECOVERED_S = 15.0
@@ -117,12 +119,21 @@ def overdue(evidence: Evidence, diary: Sequence[Struck]) -> Iterator[Violation]:
             )
 
 
-def quits(lives: Iterable[Life], allowed: Iterable[int]) -> Iterator[Violation]:
-    """I13: no worker ends by itself, but by what the handlers do to it (``allowed``)."""
+def quits(
+    lives: Iterable[Life], diary: Sequence[Struck], allowed: Iterable[int]
+) -> Iterator[Violation]:
+    """I13: no worker ends by itself, but by what the handlers do to it (``allowed``).
+
+    One that is started while no broker answers may give that up.
+    """
     expected = {0, *allowed}
+    outages = [(s, u + RECOVERED_S) for s, u in windows(diary, reach="brokers")]
     for life in lives:
         if life.code is None or life.struck or life.code in expected:
             continue
+        if life.code == NO_BROKER and life.ended is not None:
+            if longest_outside((life.started, life.ended), outages) < NO_BROKER_S:
+                continue
         if "PYTHONPATH" in life.launch.environment:
             continue  # older code, which had its own faults
         yield Violation(
