@@ -32,8 +32,14 @@ PATIENCE_S = 60.0
 REST_S = 240.0
 """How long the end of the load waits until everything has ended."""
 TICK_S = 0.05
-UNACKNOWLEDGED_MS = "4000"
-"""The submitter gives a record up after this, so that some stay uncertain."""
+IMPATIENT = {
+    # A record is given up after this, so that some stay uncertain.
+    "message.timeout.ms": "4000",
+    # Without it the client goes on in a new session after a record that timed out, and sends
+    # again what it had sent in the old one: an acknowledged task stood in the log twice.
+    "enable.gapless.guarantee": "true",
+}
+"""Properties of the submitter's producer."""
 
 
 @dataclass(slots=True)
@@ -74,7 +80,7 @@ class LiveField:
         apply(
             self.log, self.topics, catalog, agents, plan(self.log, self.topics, agents, PARTITIONS)
         )
-        source = KafkaLog(kafka.bootstrap, {"message.timeout.ms": UNACKNOWLEDGED_MS})
+        source = KafkaLog(kafka.bootstrap, IMPATIENT)
         card = catalog.known(self.pools[0])
         self.submitter = Submitter(source, card, self.submissions, rng, OPEN_MAX, per_second)
         self.follower = Follower(

@@ -36,10 +36,10 @@ def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
         *_at_rest(storm),
         *verdict.stalls(lines, storm.diary),
         *verdict.overdue(evidence, storm.diary),
-        *verdict.quits(storm.lives, ALLOWED_ENDS),
+        *verdict.quits(storm.lives, storm.diary, ALLOWED_ENDS),
         *verdict.shown(storm.lives, storm.beats, storm.diary, storm.ended),
         *_listed(field, storm),
-        *verdict.grown(storm.lives, storm.beats, storm.at_rest),
+        *verdict.grown(storm.lives, storm.beats, storm.at_rest, storm.brokers),
         *verdict.left_behind(storm.files_left),
     ]
     return storm_results(storm, evidence, lines, report, len(asked.uncertain), found)

@@ -181,7 +181,7 @@ class RightRevoked:
                 workers.kill("a", None)
                 stage.expect(life.code == 1, f"it ends with 1, not with {life.code}")
                 stage.expect(stage.says(life, results), f"it names {results}", str(life.log))
-                stage.expect(stage.says(life, "WRITE"), "it names the right", str(life.log))
+                stage.expect(stage.says(life, "right"), "it names the right", str(life.log))
             at.allow(WORKER, [right])
             if workers.life("a") is None:
                 workers.start("a")

@@ -25,6 +25,8 @@ GRACE_S = 10.0
 """I13: an attempt is told to end at its deadline, and cut off 5 s later; the rest is the load."""
 SHOWN_DEAD_S = DEAD_AFTER_MS / 1000 + 5.0
 """I16: session + 5 s."""
+NO_BROKER, NO_BROKER_S = 3, 5.0
+"""The exit code of a command that reached no broker, and how long it tries at least."""
 BEATS_S = 2.0
 """I16: two beats."""
 RECOVERED_S = 15.0
@@ -32,7 +34,7 @@ RECOVERED_S = 15.0
 SETTLED_S = 20.0
 """I17: how long after its baseline a process can have grown."""
 FILES_MORE = 12
-"""I17: connections to brokers come and go, with a few of them at any moment."""
+"""I17: connections come and go, with so many more or fewer at any moment for each broker."""
 THREADS_MORE = 8
 RSS_MORE_BYTES = 96 * 2**20
 """I17: the bound of records held in memory, and what an allocator keeps of it."""
@@ -117,12 +119,21 @@ def overdue(evidence: Evidence, diary: Sequence[Struck]) -> Iterator[Violation]:
             )
 
 
-def quits(lives: Iterable[Life], allowed: Iterable[int]) -> Iterator[Violation]:
-    """I13: no worker ends by itself, but by what the handlers do to it (``allowed``)."""
+def quits(
+    lives: Iterable[Life], diary: Sequence[Struck], allowed: Iterable[int]
+) -> Iterator[Violation]:
+    """I13: no worker ends by itself, but by what the handlers do to it (``allowed``).
+
+    One that is started while no broker answers may give that up.
+    """
     expected = {0, *allowed}
+    outages = [(s, u + RECOVERED_S) for s, u in windows(diary, reach="brokers")]
     for life in lives:
         if life.code is None or life.struck or life.code in expected:
             continue
+        if life.code == NO_BROKER and life.ended is not None:
+            if longest_outside((life.started, life.ended), outages) < NO_BROKER_S:
+                continue
         if "PYTHONPATH" in life.launch.environment:
             continue  # older code, which had its own faults
         yield Violation(
@@ -251,7 +262,7 @@ def _named(life: Life) -> str:
 
 
 def grown(
-    lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample]
+    lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample], brokers: int
 ) -> Iterator[Violation]:
     """I17: what a surviving process holds at rest is what it held when it had begun."""
     runs_from: dict[int, float] = {}
@@ -264,7 +275,7 @@ def grown(
         if first is None or last is None or last.at - first.at < SETTLED_S:
             continue
         for what, before, after, more in (
-            ("files", first.files, last.files, FILES_MORE),
+            ("files", first.files, last.files, FILES_MORE * brokers),
             ("threads", first.threads, last.threads, THREADS_MORE),
             ("bytes of memory", first.rss_bytes, last.rss_bytes, RSS_MORE_BYTES),
         ):

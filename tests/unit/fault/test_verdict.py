@@ -105,10 +105,10 @@ def life(code: int | None = None, **other: object) -> Life:
 
 
 def test_a_worker_that_ends_by_itself_is_found() -> None:
-    assert not [*verdict.quits([life(), life(0), life(77), life(-9, struck=True)], [77])]
+    assert not [*verdict.quits([life(), life(0), life(77), life(-9, struck=True)], [], [77])]
     older = life(1, launch=Launch(environment={"PYTHONPATH": "older"}))
-    assert not [*verdict.quits([older], [77])]
-    (found,) = verdict.quits([life(1)], [77])
+    assert not [*verdict.quits([older], [], [77])]
+    (found,) = verdict.quits([life(1)], [], [77])
     assert (found.invariant, found.where) == ("I13", "worker a")
 
 
@@ -118,6 +118,12 @@ def test_what_a_wrong_clock_wrote_is_set_right() -> None:
     set_right(world, {"a": 3_600_000_000})
     assert (world.results["t0"].started_at, world.results["t0"].finished_at) == (0, 1_000_000)
     assert world.results["t1"].started_at == 1_000_000
+
+
+def test_a_worker_that_is_started_without_a_broker_may_give_up() -> None:
+    assert [*verdict.quits([life(3)], [], [])]
+    assert not [*verdict.quits([life(3)], [struck(0, 99, reach="brokers")], [])]
+    assert [*verdict.quits([life(3)], [struck(0, 99, reach="workers")], [])]
 
 
 # -- I14 ------------------------------------------------------------------------------------
@@ -200,7 +206,7 @@ BEGUN = Sample(20.0, 86, 45, 70 * 2**20)
 
 def grown(at_rest: Sample, *, begun: Sample = BEGUN) -> list[str]:
     process = life(samples=[Sample(1.0, 3, 1, 2**20), begun])
-    found = verdict.grown([process], beats(5.0, 6.0), {7: at_rest})
+    found = verdict.grown([process], beats(5.0, 6.0), {7: at_rest}, 1)
     return [violation.message for violation in found]
 
 
