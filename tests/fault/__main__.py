@@ -6,6 +6,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -96,6 +97,8 @@ def say(line: str) -> None:
 
 def main() -> int:
     asked = _arguments()
+    # The workers are ended on the way out, also when somebody ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if asked.render:
         _write(json.loads((ROOT / RESULTS).read_text()))
         return 0

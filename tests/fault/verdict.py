@@ -131,9 +131,9 @@ def quits(
     for life in lives:
         if life.code is None or life.struck or life.code in expected:
             continue
-        if life.code == NO_BROKER and life.ended is not None:
-            if longest_outside((life.started, life.ended), outages) < NO_BROKER_S:
-                continue
+        span = life.started, life.ended or life.started
+        if life.code == NO_BROKER and longest_outside(span, outages) < NO_BROKER_S:
+            continue
         if "PYTHONPATH" in life.launch.environment:
             continue  # older code, which had its own faults
         yield Violation(
