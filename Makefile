@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock format clean
+.PHONY: help setup demo test check bench fault lock format clean
 
 help:  ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: setup  ## format and sort imports
 
 bench: setup  ## speed of the task path against the bare loop, in one run
 	@$(BIN)/python -m bench
+
+fault: setup  ## faults on real brokers (MINUTES=8: each kind once; ARGS="--help")
+	@$(BIN)/python -m tests.fault $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-emit-index-url

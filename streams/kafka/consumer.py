@@ -35,6 +35,7 @@ class KafkaGroupConsumer:
         self._listener: RebalanceListener | None = None
         self._owned: set[int] = set()
         self._gone: set[int] = set()
+        self._paused: set[int] = set()
         self._held: Messages = []
         self._failure: BaseException | None = None
         self._membership = Membership(b"", -1, "")
@@ -69,17 +70,23 @@ class KafkaGroupConsumer:
         return sort(messages, self._rights) if messages else EMPTY
 
     def membership(self) -> Membership:
-        token = self._client.consumer_group_metadata()
+        try:
+            token = self._client.consumer_group_metadata()
+        except RuntimeError:
+            # The client has none any more: it is being closed, and calls back for the last time.
+            return Membership(b"", -1, "")
         if token != self._membership.token:
             self._membership = Membership(token, *parse_token(token))
         return self._membership
 
     def pause(self, partitions: Iterable[int]) -> None:
-        self._switch(self._client.pause, partitions)
+        self._pause(self._client, partitions)
 
     def resume(self, partitions: Iterable[int]) -> None:
-        resumed = self._switch(self._client.resume, partitions)
+        resumed = self._places(self._owned.intersection(partitions))
         if resumed:
+            self._client.resume(resumed)
+            self._paused.difference_update(place.partition for place in resumed)
             self._wake(resumed)
 
     def unsubscribe(self) -> None:
@@ -99,13 +106,14 @@ class KafkaGroupConsumer:
             self._client.close()
             self._raise_failure()
 
-    def _switch(
-        self, switch: Callable[[list[TopicPartition]], None], partitions: Iterable[int]
-    ) -> list[TopicPartition]:
-        owned = [TopicPartition(self._topic, p) for p in partitions if p in self._owned]
-        if owned:
-            switch(owned)
-        return owned
+    def _pause(self, client: Consumer, partitions: Iterable[int]) -> None:
+        chosen = self._owned.intersection(partitions)
+        if chosen:
+            client.pause(self._places(chosen))
+            self._paused |= chosen
+
+    def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, p) for p in partitions]
 
     def _wake(self, resumed: list[TopicPartition]) -> None:
         """Have the client fetch again now: any request to the partitions' leaders does that.
@@ -130,7 +138,7 @@ class KafkaGroupConsumer:
             client.incremental_assign(
                 [TopicPartition(self._topic, p, offsets.get(p, OFFSET_INVALID)) for p in partitions]
             )
-            self._switch(client.pause, [p for p in partitions if p not in offsets])
+            self._pause(client, [p for p in partitions if p not in offsets])
         except BaseException as exception:
             self._keep(exception)
 
@@ -157,6 +165,11 @@ class KafkaGroupConsumer:
         self._owned.difference_update(partitions)
         self._gone.update(partitions)
         try:
+            # The client remembers a pause beyond the assignment: a partition that comes back
+            # would never be fetched again.
+            if paused := self._paused.intersection(partitions):
+                self._paused -= paused
+                client.resume(self._places(paused))
             client.incremental_unassign(places)
         except BaseException as exception:
             self._keep(exception)

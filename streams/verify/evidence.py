@@ -32,6 +32,9 @@ class Source(NamedTuple):
     attempt: int = 1
     parent_task_id: str | None = None
     redrive_of: str | None = None
+    deadline: int = 0
+    appended_ms: int = 0
+    """When the broker took the record."""
 
     @property
     def where(self) -> str:
@@ -57,6 +60,9 @@ class Ended(NamedTuple):
     cost_micros: int
     tenant: str
     input_hash: str | None
+    worker_id: str
+    appended_ms: int
+    """When the broker took the result."""
 
 
 class Dead(NamedTuple):
@@ -162,7 +168,7 @@ class _Collector:
             result = cast(Result[bytes] | None, self._decode(record, Result))
             if result is None:
                 continue
-            ended = _ended(result, record.partition())
+            ended = _ended(result, record)
             if ended.task_id in evidence.results:
                 evidence.results_again.append(ended)
             else:
@@ -241,15 +247,17 @@ def _source(record: Record) -> Source:
         task.attempt,
         task.parent_task_id,
         task.redrive_of,
+        task.deadline,
+        record.timestamp()[1],
     )
 
 
-def _ended(result: Result[bytes], partition: int) -> Ended:
+def _ended(result: Result[bytes], record: Record) -> Ended:
     return Ended(
         result.task_id,
         (intern(result.source_topic), result.source_partition),
         result.source_offset,
-        partition,
+        record.partition(),
         result.status,
         intern(result.reason),
         intern(result.agent),
@@ -260,4 +268,6 @@ def _ended(result: Result[bytes], partition: int) -> Ended:
         result.cost_micros,
         intern(result.tenant),
         result.input_hash,
+        intern(result.worker_id),
+        record.timestamp()[1],
     )

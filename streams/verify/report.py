@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-Invariant = Literal["I1", "I2", "I3", "I4", "I5", "I8"]
+Invariant = Literal["I1", "I2", "I3", "I4", "I5", "I8", "I13", "I14", "I16", "I17"]
+"""Those of ``MEANING`` are shown by the topics alone; the others need to know what was struck."""
 
 VIOLATIONS_MAX = 100
 """Violations kept with their text; all are counted."""
@@ -35,7 +36,8 @@ class Report:
     """Counts of tasks, and every violation; amounts in millionths of the currency."""
 
     submitted: int = 0
-    """Tasks from outside: those in the caller's list, or without it those in the log."""
+    """Tasks from outside: those in the caller's list (of uncertain ones, those that are in the
+    log), or without it those in the log."""
     caused: int = 0
     """Tasks that other tasks submitted, and redriven ones."""
     answered: int = 0

@@ -19,19 +19,30 @@ def check(
     submitted: Mapping[str, str] | None = None,
     *,
     pools: Sequence[str],
+    uncertain: Mapping[str, str] | None = None,
 ) -> Report:
     """Check I1–I5 and I8 on everything the pools' topics hold; blocks.
 
     ``pools`` are all pools whose tasks cause each other. ``submitted`` maps the id of every
     task that was ever submitted from outside, and acknowledged, to ``input_hash`` of its
-    input; without it the log's own tasks stand for it. The pools must be at rest: a task
+    input; without it the log's own tasks stand for it. ``uncertain`` are likewise those that
+    were never acknowledged: they may be in the log or not. The pools must be at rest: a task
     still under way counts as lost. DataLost if retention has removed anything, TopicMissing.
     """
-    evidence = gather(log, topics, pools)
+    return judge(gather(log, topics, pools), submitted, uncertain)
+
+
+def judge(
+    evidence: Evidence,
+    submitted: Mapping[str, str] | None = None,
+    uncertain: Mapping[str, str] | None = None,
+) -> Report:
+    """As ``check``, on evidence that was gathered before."""
     report = Report()
-    _count(evidence, submitted, report)
+    asked = submitted if submitted is None else {**_arrived(evidence, uncertain), **submitted}
+    _count(evidence, asked, report)
     _answered(evidence, submitted or {}, report)
-    _invented(evidence, submitted, report)
+    _invented(evidence, asked, report)
     for ended in (*evidence.results.values(), *evidence.results_again):
         _faithful(evidence, ended, report)
     torn = {
@@ -61,6 +72,10 @@ def _count(evidence: Evidence, submitted: Mapping[str, str] | None, report: Repo
     report.cost_micros = sum(evidence.costs.values())
     report.cost_by_agent.update(evidence.costs_by_agent)
     report.cost_by_tenant.update(evidence.costs_by_tenant)
+
+
+def _arrived(evidence: Evidence, uncertain: Mapping[str, str] | None) -> dict[str, str]:
+    return {i: digest for i, digest in (uncertain or {}).items() if i in evidence.tasks}
 
 
 def _is_caused(task: Source) -> bool:

@@ -75,6 +75,7 @@ class Poll:
         self._consumer = new_consumer()
         self._returned_at = clock.boottime()
         self._published_at = 0.0
+        self._lost = False
         self._full = False
         self._bytes_average = 1
         self._all_paused = False
@@ -128,6 +129,7 @@ class Poll:
     def on_assign(self, partitions: Sequence[int]) -> Mapping[int, int]:
         """Restore each partition and possess it; its tasks start when its claim is committed."""
         shared = self._shared
+        self._lost = False
         if not partitions:
             # Every generation calls, also when nothing was gained.
             self._publish(force=True)
@@ -160,6 +162,7 @@ class Poll:
 
     def on_lost(self, partitions: Sequence[int]) -> None:
         """Others own these by now: drop everything."""
+        self._lost = True
         self._give_up(partitions)
         self._publish(force=True)
 
@@ -167,7 +170,8 @@ class Poll:
 
     def _consume(self, timeout_s: float) -> None:
         self._guard_time()
-        was_member = self._shared.ownership.membership.valid
+        # The client keeps the identity of a membership that it has lost, to join again with it.
+        was_member = self._shared.ownership.membership.valid and not self._lost
         consumed = self._consumer.consume(FETCH_MAX, timeout_s)
         self._guard_time()
         self._publish()

@@ -103,6 +103,25 @@ def test_a_paused_partition_is_not_read_until_resumed(
     until(lambda: b"0:0" in member.values(), member.poll)
 
 
+def test_a_partition_that_was_paused_when_it_was_given_up_is_read_when_it_comes_back(
+    log, group, topic_factory, member_factory, until
+) -> None:
+    topic = topic_factory(2)
+    first = member_factory(group, topic)
+    until(lambda: len(first.owned) == 2, first.poll)
+    first.consumer.pause([0, 1])
+    other = member_factory(group, topic)
+    until(lambda: len(first.owned) == len(other.owned) == 1, first.poll, other.poll)
+    (moved,) = other.owned
+    other.consumer.unsubscribe()
+    until(lambda: len(first.owned) == 2, first.poll)
+    fill(log, topic, 2)
+    until(lambda: f"{moved}:0".encode() in first.values(), first.poll)
+    for _ in range(5):
+        first.poll()
+    assert first.values() == [f"{moved}:0".encode()], "the other one is still paused"
+
+
 def test_an_offset_beyond_the_end_is_an_error_and_then_silence(
     log, group, topic_factory, member_factory, until
 ) -> None:

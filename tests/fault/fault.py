@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from streams.ports import Log
 from streams.records import Task
@@ -32,6 +32,27 @@ class Launch:
 
 
 PLAIN = Launch()
+"""As the deployment's ground says."""
+
+
+class Ground(Protocol):
+    """What stands around a deployment: there before its brokers, gone after its workers."""
+
+    properties: Any
+    """Settings of the brokers, as ``streams.testing.Kafka`` takes them."""
+
+    def launch(self, slot: str) -> Launch:
+        """How the worker of a slot is started where a fault says nothing else."""
+        ...
+
+
+class OpenGround:
+    """Nothing: workers and brokers see each other directly."""
+
+    properties: Any = None
+
+    def launch(self, slot: str) -> Launch:
+        return PLAIN
 
 
 class Field(Protocol):
@@ -42,6 +63,9 @@ class Field(Protocol):
     """Numbers of the brokers, from 1."""
     log: Log
     topics: Topics
+    ground: Ground
+    clocks_ahead_micros: dict[str, int]
+    """By worker: whose clock a fault sets wrong says so here, for the verdict."""
     scratch: Path
     """A folder for logs and data of this deployment; kept if the verdict finds anything."""
 

@@ -1,184 +1,193 @@
-"""Faults of the network between one worker and the brokers, in a proxy or on a wire of its own."""
+"""Faults between workers and brokers: lines cut, slow and lossy; replies late or lost; a clock."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import NamedTuple
+from typing import cast
 
-from streams.broker.config import Node
+from . import namespaces, skew
+from .fault import Field, Heal, Launch
+from .ground import BEHIND_PROXY, IN_NAMESPACE, Network
+from .proxy import END_TXN, TXN_OFFSET_COMMIT, Rule
 
-from . import namespaces
-from .fault import Fault, Field, Heal, Launch
-from .listeners import Listener
-from .namespaces import Namespaces
-from .proxy import END_TXN, FETCH, TXN_OFFSET_COMMIT, Proxy, Rule
-
-
-class Way:
-    """How one worker reaches the brokers: through a proxy, and with ``wired`` over a wire to it.
-
-    It is shared by several faults: what the first of them opens is there for the others.
-    """
-
-    def __init__(self, slot: str, *, wired: bool = False) -> None:
-        self.slot = slot
-        self._wired = wired
-        self._stack = ExitStack()
-        self._listeners: dict[int, Listener] = {}
-        self._proxy: Proxy | None = None
-        self._wire: Namespaces | None = None
-
-    @property
-    def proxy(self) -> Proxy:
-        assert self._proxy is not None, "not equipped"
-        return self._proxy
-
-    @property
-    def wire(self) -> Namespaces:
-        assert self._wire is not None, "no wire"
-        return self._wire
-
-    def open(self, brokers: int) -> None:
-        """Make the way, if it is not there."""
-        if self._proxy is not None:
-            return
-        name = self.slot.upper()
-        if self._wired:
-            self._wire = self._stack.enter_context(Namespaces())
-            proxy = Proxy(brokers, name=name, open_socket=self._wire.open_socket)
-        else:
-            proxy = Proxy(brokers, name=name)
-        self._proxy = self._stack.enter_context(proxy)
-
-    def use(self, proxy: Proxy) -> None:
-        """Take a proxy that is there already, which somebody else ends."""
-        self._proxy = proxy
-
-    def listener(self, node: Node) -> Listener:
-        """The broker's end of it, the same for every fault while the broker keeps its port."""
-        known = self._listeners.get(node.port)
-        if known is None:
-            known = self._listeners[node.port] = self.proxy.listener(node)
-        return known
-
-    def start(self, field: Field) -> None:
-        """Start its worker, if none runs."""
-        if field.pid(self.slot) is None:
-            wrap = self._wire.wrap if self._wire is not None else ()
-            field.start(self.slot, Launch(bootstrap=self.proxy.bootstrap, wrap=wrap))
-
-    def close(self) -> None:
-        """Take it away, if it is there."""
-        self._stack.close()
-        self._proxy = self._wire = None
-        self._listeners.clear()
+LOSS = (0.05, 0.3)
+DELAY_MS = (50, 400)
+HOUR_S = 3_600
+SKEWED = "skewed"
 
 
-class Damage(NamedTuple):
-    """A kind of damage to a way: drawn and done by ``do``, undone by ``undo``."""
+class _OnLine:
+    """What faults of a worker's line share."""
 
-    name: str
-    pause_s: tuple[float, float]
-    do: Callable[[Way, random.Random], None]
-    undo: Callable[[Way], None]
-
-
-class NetworkFault:
-    """Implements ``Fault`` and ``Equipped`` for one kind of damage to a way."""
-
-    def __init__(self, way: Way, damage: Damage, needs: str | None) -> None:
-        self.name = damage.name
-        self.needs = needs
-        self.brokers = frozenset({1, 3})
-        self.pause_s = damage.pause_s
-        self._way = way
-        self._damage = damage
-
-    def equip(self, brokers: int) -> None:
-        self._way.open(brokers)
-
-    def listeners(self, node: Node) -> Sequence[Listener]:
-        return [self._way.listener(node)]
+    needs: str | None = None
+    brokers = frozenset({1, 3})
+    pause_s = (3.0, 10.0)
 
     def ready(self, field: Field) -> None:
-        self._way.start(field)
-
-    def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        slot = self._way.slot
-        field.affects(slot, field.owned(slot))
-        self._damage.do(self._way, rng)
-        return lambda: self._damage.undo(self._way)
+        pass
 
     def close(self) -> None:
-        self._way.close()
+        pass
 
 
-def network_faults() -> list[Fault]:
-    """One of each kind. Those in the proxy share a worker, those on the wire another."""
-    proxied, wired = Way("proxied"), Way("wired", wired=True)
-    needs = namespaces.needs()
-    return [
-        *(NetworkFault(proxied, damage, None) for damage in IN_PROXY),
-        *(NetworkFault(wired, damage, needs) for damage in ON_WIRE),
-    ]
+class ReplyLost(_OnLine):
+    """The broker did what it was asked; the client never hears of it."""
+
+    def __init__(self, name: str, kind: int) -> None:
+        self.name = name
+        self._kind = kind
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        hang_up = rng.random() < 0.5
+        proxy = _network(field).proxy
+        kinds = frozenset({self._kind})
+        proxy.rules = [Rule("reply", kinds, drop=True, hang_up=hang_up, times=rng.randint(1, 5))]
+        return proxy.mend
 
 
-def _mend_proxy(way: Way) -> None:
-    way.proxy.mend()
+class ReplyLate(_OnLine):
+    """Replies come after the client has stopped waiting, or shortly before."""
+
+    def __init__(self, name: str, kind: int) -> None:
+        self.name = name
+        self._kind = kind
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        proxy = _network(field).proxy
+        late = Rule("reply", frozenset({self._kind}), delay_s=rng.uniform(0.5, 6.0), share=0.5)
+        proxy.rules = [late]
+        return proxy.mend
 
 
-def _mend_wire(way: Way) -> None:
-    way.wire.mend()
+class RequestLate(_OnLine):
+    """An EndTxn arrives when its client has hung up and gone on."""
 
+    name = "end-txn-arrives-late"
 
-def _lose_reply(kind: int) -> Callable[[Way, random.Random], None]:
-    def lose(way: Way, rng: random.Random) -> None:
-        """The broker did it, and the client does not hear of it: a time-out or an end."""
-        hang_up, times = rng.random() < 0.5, rng.randint(1, 3)
-        way.proxy.rules = [
-            Rule("reply", frozenset({kind}), drop=True, hang_up=hang_up, times=times)
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        proxy = _network(field).proxy
+        proxy.rules = [
+            Rule(
+                "request",
+                frozenset({END_TXN}),
+                delay_s=rng.uniform(1.0, 6.0),
+                hang_up=True,
+                times=rng.randint(1, 4),
+            )
         ]
+        return proxy.mend
 
-    return lose
+
+class LineHeld(_OnLine):
+    """Nothing passes, and connections stay: packets are lost."""
+
+    name = "line-held"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        proxy = _network(field).proxy
+        proxy.hold()
+        return proxy.mend
 
 
-def _delay_end(way: Way, rng: random.Random) -> None:
-    """Some arrive when their client has given up, and has ended the transaction by another."""
-    delay_s = rng.uniform(0.2, 8.0)
-    way.proxy.rules = [
-        Rule("request", frozenset({END_TXN}), delay_s=delay_s, times=rng.randint(1, 3))
+class LineRefused(_OnLine):
+    """Every connection ends, each new one at once."""
+
+    name = "line-refused"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        proxy = _network(field).proxy
+        proxy.refuse()
+        return proxy.mend
+
+
+class _OnWire(_OnLine):
+    """In network namespaces: what happens to packets."""
+
+    def __init__(self) -> None:
+        self.needs = namespaces.needs()
+
+
+class WireCut(_OnWire):
+    """The wire is down: packets are lost both ways."""
+
+    name = "wire-cut"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        wire = _wire(field)
+        wire.cut()
+        return wire.mend
+
+
+class WireLossy(_OnWire):
+    """A share of the packets is lost."""
+
+    name = "wire-lossy"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        wire = _wire(field)
+        wire.lose(rng.uniform(*LOSS))
+        return wire.mend
+
+
+class WireSlow(_OnWire):
+    """Each packet takes longer, or, where the kernel cannot do that, few pass in a second."""
+
+    name = "wire-slow"
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        wire = _wire(field)
+        if namespaces.has_netem():
+            wire.delay(rng.randint(*DELAY_MS))
+        else:
+            wire.throttle(rng.randint(64, 512))
+        return wire.mend
+
+
+class ClockAhead(_OnLine):
+    """One more worker joins, its clock an hour ahead."""
+
+    name = "clock-ahead"
+    pause_s = (5.0, 12.0)
+
+    def __init__(self) -> None:
+        self.needs = skew.needs()
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(SKEWED)
+        field.clocks_ahead_micros[SKEWED] = HOUR_S * 1_000_000
+        environment = skew.ahead(HOUR_S, field.scratch)
+        field.start(SKEWED, Launch(environment=environment))
+        return lambda: field.end(SKEWED)
+
+
+def network_faults() -> list[_OnLine]:
+    """One of each kind."""
+    return [
+        ReplyLost("end-txn-reply-lost", END_TXN),
+        ReplyLost("txn-offset-commit-reply-lost", TXN_OFFSET_COMMIT),
+        ReplyLate("end-txn-reply-late", END_TXN),
+        ReplyLate("txn-offset-commit-reply-late", TXN_OFFSET_COMMIT),
+        RequestLate(),
+        LineHeld(),
+        LineRefused(),
+        WireCut(),
+        WireLossy(),
+        WireSlow(),
+        ClockAhead(),
     ]
 
 
-def _delay_replies(way: Way, rng: random.Random) -> None:
-    way.proxy.rules = [Rule("reply", delay_s=rng.uniform(0.02, 0.4))]
+def _network(field: Field) -> Network:
+    return cast(Network, field.ground)
 
 
-def _lose_replies(way: Way, rng: random.Random) -> None:
-    way.proxy.rules = [Rule("reply", drop=True, share=rng.choice((0.01, 0.1, 1.0)))]
-
-
-def _lose_connections(way: Way, rng: random.Random) -> None:
-    way.proxy.rules = [Rule("reply", hang_up=True, share=rng.choice((0.005, 0.02, 0.1)))]
-
-
-IN_PROXY = (
-    Damage("lose-reply-to-endtxn", (2.0, 8.0), _lose_reply(END_TXN), _mend_proxy),
-    Damage("lose-reply-to-offsets", (2.0, 8.0), _lose_reply(TXN_OFFSET_COMMIT), _mend_proxy),
-    Damage("lose-reply-to-fetch", (2.0, 8.0), _lose_reply(FETCH), _mend_proxy),
-    Damage("delay-endtxn", (4.0, 10.0), _delay_end, _mend_proxy),
-    Damage("delay-replies", (3.0, 8.0), _delay_replies, _mend_proxy),
-    Damage("lose-replies", (2.0, 9.0), _lose_replies, _mend_proxy),
-    Damage("lose-connections", (3.0, 8.0), _lose_connections, _mend_proxy),
-    Damage("hold-network", (1.0, 12.0), lambda way, _: way.proxy.hold(), _mend_proxy),
-    Damage("refuse-network", (1.0, 12.0), lambda way, _: way.proxy.refuse(), _mend_proxy),
-)
-ON_WIRE = (
-    Damage("cut-wire", (2.0, 12.0), lambda way, _: way.wire.cut(), _mend_wire),
-    Damage(
-        "lossy-wire", (4.0, 9.0), lambda way, r: way.wire.lose(r.uniform(0.05, 0.2)), _mend_wire
-    ),
-    Damage("slow-wire", (4.0, 9.0), lambda way, _: way.wire.slow_down(), _mend_wire),
-)
+def _wire(field: Field) -> namespaces.Namespaces:
+    field.affects(IN_NAMESPACE, field.owned(IN_NAMESPACE), reach="brokers")
+    wire = _network(field).wire
+    assert wire is not None, "the fault says what it needs"
+    return wire

@@ -13,7 +13,7 @@ import pytest
 from streams.testing import Kafka
 from tests.integration.fleet import Fleet, Member
 
-from .network_faults import IN_PROXY, Damage, Way
+from .damage import DAMAGES, Damage
 from .proxy import ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT, Proxy, Rule, committed_ok
 
 LATE_S = 6.0
@@ -106,14 +106,12 @@ def test_a_transaction_is_not_ended_by_the_late_request_of_another(enter: Enter)
     finish(site._replace(behind=again))
 
 
-@pytest.mark.parametrize("damage", IN_PROXY, ids=lambda damage: damage.name)
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
 def test_a_damaged_network_loses_nothing(enter: Enter, damage: Damage) -> None:
     site = enter(1)
-    way = Way("proxied")
-    way.use(site.proxy)
     rng = random.Random(damage.name)
-    damage.do(way, rng)
+    damage.do(site.proxy, rng)
     shortest, longest = damage.pause_s
     time.sleep(rng.uniform(shortest, longest))  # as long as the fault is to last
-    damage.undo(way)
+    site.proxy.mend()
     finish(site)

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from streams.errors import BrokerUnreachable, LogError, SettingsInvalid
-from streams.kafka.consumer import parse_token
+from streams.kafka.consumer import KafkaGroupConsumer, parse_token
 from streams.kafka.log import KafkaLog
 
 NOBODY = "127.0.0.1:1"
@@ -99,3 +99,15 @@ def test_an_answer_that_is_lost_is_given_up_within_seconds() -> None:
     assert transactional["socket.timeout.ms"] < transactional["transaction.timeout.ms"]
     own = config.reader(NOBODY, {"socket.timeout.ms": "7000"})
     assert own["socket.timeout.ms"] == "7000"
+
+
+class Closing:
+    """A client in the last moments of its close: its callbacks still come."""
+
+    def consumer_group_metadata(self) -> bytes:
+        raise RuntimeError("Consumer group metadata not available")
+
+
+def test_a_consumer_that_is_being_closed_is_no_member_any_more() -> None:
+    consumer = KafkaGroupConsumer(Closing(), "t", "g")  # type: ignore[arg-type]
+    assert not consumer.membership().valid

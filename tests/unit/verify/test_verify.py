@@ -131,8 +131,8 @@ class World:
         admin.set_committed(TOPICS.group(POOL), TOPICS.tasks(POOL), offsets)
         return log
 
-    def check(self) -> Report:
-        return check(self.log(), TOPICS, self.submitted, pools=[POOL])
+    def check(self, uncertain: dict[str, str] | None = None) -> Report:
+        return check(self.log(), TOPICS, self.submitted, pools=[POOL], uncertain=uncertain)
 
 
 def test_a_sound_log_passes_and_is_counted() -> None:
@@ -150,6 +150,27 @@ def test_without_a_list_the_log_says_what_was_submitted() -> None:
     report = check(World().log(), TOPICS, pools=[POOL])
     assert report.ok, report.text()
     assert (report.submitted, report.caused) == (2, 1)
+
+
+def test_what_was_never_acknowledged_may_be_in_the_log_or_not() -> None:
+    world = World()
+    uncertain = {"b": world.submitted.pop("b"), "z": input_hash(INPUT)}
+    report = world.check(uncertain)
+    assert report.ok, report.text()
+    assert (report.submitted, report.answered) == (2, 3)
+
+
+def test_an_uncertain_task_that_arrived_is_held_to_everything() -> None:
+    world = World()
+    world.submitted.clear()
+    del world.results[1]
+    report = world.check(dict.fromkeys("ab", input_hash(INPUT)))
+    assert report.found["I1"] == report.lost == 1
+    altered = World().check({"c": "00000000"})
+    assert altered.ok, "a task that another submitted is nobody's submission"
+    world.tasks[0] = replace(task("a", tenant="x"), input=b'"other"')
+    report = world.check(dict.fromkeys("ab", input_hash(INPUT)))
+    assert "has another input than was submitted" in {v.message for v in report.violations}
 
 
 def test_a_finished_offset_ahead_of_the_committed_one_counts_as_finished() -> None:

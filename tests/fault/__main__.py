@@ -1,0 +1,196 @@
+"""``make fault``: strikes real brokers and workers under load, and checks what must hold."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .fault import Fault
+from .judge import judge
+from .kinds import faults, scenarios, shared_out
+from .plot import plot
+from .report import render
+from .results import ROOT, machine, versions, violations_of
+from .schedule import kinds_of
+from .storm import Aim, Storm, run_storm
+
+TASKS = 1_000_000
+FAULTS = 300
+STORMS = 8
+"""Of a whole run, on one broker and on three in turn: each begins with empty topics."""
+STORMS_MAX = 24
+STORM_S_MAX = 1_800.0
+PER_SECOND = 800.0
+SCENARIOS_S = 150.0
+"""What all scenarios take, of the minutes of a short run."""
+PAGE, PICTURE, RESULTS = "docs/reliability.md", "docs/reliability.svg", "docs/reliability.json"
+
+
+@dataclass(slots=True)
+class Run:
+    """A run under way: where its data are, and what it found so far."""
+
+    scratch: Path
+    seed: str
+    per_second: float
+    results: dict[str, Any]
+
+    def storm(self, brokers: int, faults: Sequence[Fault], aim: Aim) -> None:
+        """One storm; its data are removed if nothing was found."""
+        number = len(self.results["storms"]) + 1
+        folder = self.scratch / f"storm-{number}"
+        say(f"storm {number} on {brokers} broker{'s' * (brokers > 1)}")
+
+        def keep(field: Any, storm: Storm) -> None:
+            self.results["storms"].append(judge(field, storm))
+
+        run_storm(brokers, faults, f"{self.seed}/{number}", aim, folder, say, keep)
+        storm = self.results["storms"][-1]
+        say(
+            f"storm {number}: {storm['tasks']:,} tasks, {len(storm['faults'])} faults, "
+            f"{len(storm['violations'])} violations"
+        )
+        self._clear(folder, storm["violations"])
+
+    def scenes(self, only: Sequence[str]) -> None:
+        """All scenarios that can be run here."""
+        for scene in scenarios():
+            if scene.needs is not None or (only and scene.name not in only):
+                continue
+            began = time.monotonic()
+            folder = self.scratch / scene.name
+            outcome = scene.run(folder, random.Random(f"{self.seed}/{scene.name}"))
+            found = [asdict(violation) for violation in outcome.violations]
+            took = time.monotonic() - began
+            say(f"{scene.name:<28} {took:5.1f} s   {len(found)} violations")
+            self.results["scenarios"].append(
+                {
+                    "name": scene.name,
+                    "expected": outcome.expected,
+                    "tasks": outcome.tasks,
+                    "seconds": round(took, 1),
+                    "violations": found,
+                }
+            )
+            self._clear(folder, found)
+
+    def _clear(self, folder: Path, found: Sequence[Any]) -> None:
+        if not found:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def say(line: str) -> None:
+    """Tell the person who waits."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    asked = _arguments()
+    # The workers are ended on the way out, also when somebody ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if asked.render:
+        _write(json.loads((ROOT / RESULTS).read_text()))
+        return 0
+    chosen = [
+        f for f in faults(short=bool(asked.minutes)) if not asked.only or f.name in asked.only
+    ]
+    run = Run(
+        Path(tempfile.mkdtemp(prefix="streams-fault-")),
+        asked.seed,
+        asked.per_second,
+        {
+            "began": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seed": asked.seed,
+            "machine": machine(),
+            "versions": versions(),
+            "left_out": _left_out(chosen),
+            "storms": [],
+            "scenarios": [],
+        },
+    )
+    say(f"seed {asked.seed}; data and logs are in {run.scratch}")
+    for left in run.results["left_out"]:
+        say(f"left out: {left['name']}, which needs {left['needs']}")
+    if asked.minutes:
+        _short(run, chosen, asked.minutes * 60, asked.brokers)
+    elif chosen:
+        _whole(run, chosen, asked)
+    run.scenes(asked.only)
+    return _end(run, asked.record)
+
+
+def _short(run: Run, chosen: Sequence[Fault], seconds: float, sizes: Sequence[int]) -> None:
+    """Each kind once, half of them on one broker and half on three."""
+    out = shared_out(chosen) if len(sizes) > 1 else {sizes[0]: list(chosen)}
+    share = max(30.0, seconds - SCENARIOS_S) / len(out)
+    for brokers, kinds in out.items():
+        if kinds_of(kinds, brokers):
+            run.storm(brokers, kinds, Aim(0, 0, share, run.per_second))
+
+
+def _whole(run: Run, chosen: Sequence[Fault], asked: argparse.Namespace) -> None:
+    """Storms in turn until there were enough tasks and faults."""
+    part = Aim(asked.tasks // STORMS, -(-asked.faults // STORMS), STORM_S_MAX, run.per_second)
+    for number in range(STORMS_MAX):
+        storms = run.results["storms"]
+        tasks = sum(storm["tasks"] for storm in storms)
+        if tasks >= asked.tasks and sum(len(s["faults"]) for s in storms) >= asked.faults:
+            return
+        run.storm(asked.brokers[number % len(asked.brokers)], chosen, part)
+
+
+def _end(run: Run, record: bool) -> int:
+    found = violations_of(run.results)
+    for each in found[:100]:
+        print(f"{each['invariant']}  {each['where']}: {each['message']}")
+    tasks = sum(part["tasks"] for part in run.results["storms"] + run.results["scenarios"])
+    struck = sum(len(storm["faults"]) for storm in run.results["storms"])
+    print(f"{tasks:,} tasks, {struck:,} faults, {len(found):,} violations")
+    if record:
+        (ROOT / RESULTS).write_text(json.dumps(run.results, separators=(",", ":")) + "\n")
+        _write(run.results)
+    if found:
+        (run.scratch / "results.json").write_text(json.dumps(run.results, indent=1))
+        print(f"data and logs: {run.scratch}")
+        return 1
+    shutil.rmtree(run.scratch, ignore_errors=True)
+    return 0
+
+
+def _write(results: dict[str, Any]) -> None:
+    (ROOT / PAGE).write_text(render(results, Path(PICTURE).name))
+    (ROOT / PICTURE).write_text(plot(results["storms"]))
+
+
+def _left_out(chosen: Sequence[Fault]) -> list[dict[str, str]]:
+    parts = [*chosen, *scenarios()]
+    return [{"name": part.name, "needs": part.needs} for part in parts if part.needs is not None]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make fault", description=__doc__)
+    parser.add_argument("--minutes", type=float, help="a short run: each kind at least once")
+    parser.add_argument("--tasks", type=int, default=TASKS, help="default %(default)s")
+    parser.add_argument("--faults", type=int, default=FAULTS, help="default %(default)s")
+    parser.add_argument("--seed", default="1", help="repeats the schedule; default %(default)s")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="of kind or scenario")
+    parser.add_argument("--brokers", type=int, nargs="+", choices=(1, 3), default=[1, 3])
+    parser.add_argument("--per-second", type=float, default=PER_SECOND, help="tasks submitted")
+    parser.add_argument("--record", action="store_true", help=f"write {PAGE} and what it shows")
+    parser.add_argument("--render", action="store_true", help=f"write {PAGE} anew, run nothing")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Judges a storm while its brokers still serve: every rule, and the results of the storm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from streams.catalog import Catalog
+from streams.clock import SystemClock
+from streams.inspect.workers import seen_workers
+from streams.threads import ThreadRunner
+from streams.verify import Violation
+from streams.verify.evidence import Evidence, gather
+from streams.verify.rules import judge as judge_topics
+
+from . import submissions, verdict
+from .agents import EXIT_CODE
+from .field import LiveField
+from .results import storm_results
+from .storm import Storm
+
+SEGFAULT = -11
+ALLOWED_ENDS = (EXIT_CODE, SEGFAULT)
+"""How handlers of the workload end their worker."""
+
+
+def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
+    """The results of a storm, its violations among them."""
+    evidence = gather(field.log, field.topics, field.pools)
+    set_right(evidence, field.clocks_ahead_micros)
+    asked = submissions.read(field.submissions)
+    report = judge_topics(evidence, asked.acknowledged, asked.uncertain)
+    lines = verdict.timelines(evidence, field.topics.tasks(field.pools[0]))
+    found = [
+        *report.violations,
+        *_at_rest(storm),
+        *verdict.stalls(lines, storm.diary),
+        *verdict.overdue(evidence, storm.diary),
+        *verdict.quits(storm.lives, storm.diary, ALLOWED_ENDS),
+        *verdict.shown(storm.lives, storm.beats, storm.diary, storm.ended),
+        *_listed(field, storm),
+        *verdict.grown(storm.lives, storm.beats, storm.at_rest, storm.brokers),
+        *verdict.left_behind(storm.files_left),
+    ]
+    return storm_results(storm, evidence, lines, report, len(asked.uncertain), found)
+
+
+def set_right(evidence: Evidence, ahead_micros: Mapping[str, int]) -> None:
+    """Put what workers with a wrong clock wrote on the clock of the others."""
+    for task_id, ended in evidence.results.items():
+        ahead = ahead_micros.get(ended.worker_id, 0)
+        if ahead:
+            evidence.results[task_id] = ended._replace(
+                started_at=ended.started_at - ahead, finished_at=ended.finished_at - ahead
+            )
+
+
+def _at_rest(storm: Storm) -> Iterator[Violation]:
+    if storm.left is not None:
+        yield Violation("I13", f"did not end long after the load did: {storm.left}", "the storm")
+
+
+def _listed(field: LiveField, storm: Storm) -> Iterator[Violation]:
+    """I16 once more, as ``streams worker list`` itself says it now."""
+    catalog = Catalog(field.log, field.topics, SystemClock(), ThreadRunner())
+    listed = seen_workers(field.log, field.topics, catalog, SystemClock())
+    states = {seen.beat.pid: seen.state for seen in listed}
+    for life in storm.lives:
+        state = states.get(life.pid)
+        where = f"worker {life.slot} (pid {life.pid})"
+        if life.ended is None and state != "running":
+            yield Violation("I16", f"runs and is listed as {state}", where)
+        old = life.ended is not None and storm.ended - life.ended > verdict.SHOWN_DEAD_S
+        if old and state not in (None, "dead", "stopped"):
+            yield Violation("I16", f"is dead and listed as {state}", where)

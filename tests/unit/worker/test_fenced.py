@@ -1,0 +1,111 @@
+"""A static member that is fenced: by another process, or by what it asked for itself before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from streams.core.ledger import Ledger
+from streams.errors import LogError, SlotInUse
+from streams.ports import Consumed, Membership
+from streams.testing.memory import MemoryLog
+from streams.worker.commit import Identity
+from streams.worker.poll import Poll
+from streams.worker.shared import Shared
+
+FENCED = LogError("_FATAL", "static member fenced by another of the same id")
+STEPS = 40
+
+
+class Clock:
+    def now_micros(self) -> int:
+        return 0
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    boottime = monotonic
+
+
+@dataclass
+class Consumer:
+    """Does what its script says, one entry with each ``consume``: a callback or an error."""
+
+    script: list[str]
+    listener: Any = None
+
+    def subscribe(self, listener: Any) -> None:
+        self.listener = listener
+
+    def consume(self, records_max: int, timeout_s: float) -> Consumed:
+        match self.script.pop(0) if self.script else "":
+            case "assign":
+                self.listener.on_assign([])
+            case "lose":
+                self.listener.on_lost([0])
+            case "fenced":
+                return Consumed((), [FENCED])
+            case _:
+                pass
+        return Consumed(())
+
+    def membership(self) -> Membership:
+        """Also after a loss, as the client's own is."""
+        return Membership(b"t", 3, "member")
+
+    def pause(self, partitions: Iterable[int]) -> None: ...
+
+    resume = pause
+
+    def unsubscribe(self) -> None: ...
+
+    close = unsubscribe
+
+
+def fenced(*scripts: str) -> tuple[Any, int]:
+    """What ended the pool, and how many consumers it made; one script for each of them."""
+    made: list[Consumer] = []
+
+    def new_consumer() -> Consumer:
+        made.append(Consumer(scripts[len(made)].split() if len(made) < len(scripts) else []))
+        return made[-1]
+
+    quiet: Callable[..., None] = lambda *_: None  # noqa: E731
+    signal = SimpleNamespace(set=quiet)
+    clock = Clock()
+    shared = Shared(Ledger("g.a"), signal, signal)  # type: ignore[arg-type]
+    around = SimpleNamespace(log=MemoryLog(clock), clock=clock, runner=None)
+    poll = Poll(
+        Identity("g", "t", "g.a", frozenset()),
+        shared,
+        around,  # type: ignore[arg-type]
+        new_consumer,  # type: ignore[arg-type]
+        SimpleNamespace(deliver=quiet, ended=quiet),  # type: ignore[arg-type]
+        learn_schemas=quiet,
+        held_max=10,
+    )
+    steps = poll.run()
+    for _ in range(STEPS):
+        if next(steps, "over") == "over":
+            break
+    return shared.failure, len(made)
+
+
+def test_a_member_in_good_standing_that_is_fenced_has_met_another_process() -> None:
+    failure, made = fenced("assign idle fenced")
+    assert isinstance(failure, SlotInUse)
+    assert made == 1
+
+
+def test_a_member_that_had_lost_its_partitions_is_fenced_by_its_own_late_requests() -> None:
+    failure, made = fenced("assign idle lose idle fenced", "assign")
+    assert failure is None
+    assert made == 2, "it joins anew"
+
+
+def test_fenced_again_and_again_means_another_process_after_a_loss_too() -> None:
+    failure, made = fenced(*["assign lose fenced"] * 5)
+    assert isinstance(failure, SlotInUse)
+    assert made == 3
