@@ -43,6 +43,8 @@ class Possession:
     lanes: Lanes = field(default_factory=Lanes)
     box: list[Outbox] = field(default_factory=list[Outbox])
     """Finished, not committed; in the order in which they finished."""
+    committed: int = 0
+    """The offset that is committed."""
     claimed: bool = False
     """Its claim is committed, so tasks may start."""
     releasing: bool = False
@@ -54,6 +56,11 @@ class Possession:
     ended: bool = False
     foreign: bool = False
     """Somebody else claimed it; the group will take it from us, until then nothing is sent."""
+
+    @property
+    def trails(self) -> bool:
+        """Whether only its end moved on: nothing is open, and the committed offset is below it."""
+        return not self.progress.incomplete and self.progress.next > self.committed
 
 
 @dataclass(slots=True)
@@ -87,6 +94,7 @@ class Ledger:
         possession = Possession(
             partition, epoch, Progress(start), start.deaths, start.suspects_below, start.running
         )
+        possession.committed = start.offset
         self.possessions[partition] = possession
         return possession
 
@@ -101,6 +109,12 @@ class Ledger:
                 ended.append(possession)
         return ended
 
+    def reached(self, partition: int, end: int) -> None:
+        """The partition was read to its end, after all records below it were noted."""
+        possession = self.possessions.get(partition)
+        if possession is not None:
+            possession.progress.ended(end)
+
     def finish(self, outbox: Outbox) -> bool:
         """A task ended; False if its possession is over and the outbox was dropped."""
         possession = self.possessions.get(outbox.partition)
@@ -113,6 +127,11 @@ class Ledger:
     def pending(self) -> bool:
         """Whether anything waits for a transaction."""
         return any((p.box or _urgent(p)) and not p.foreign for p in self.possessions.values())
+
+    @property
+    def trailing(self) -> bool:
+        """Whether a partition without any task is committed below its end; nobody waits for it."""
+        return any(p.trails and not p.foreign for p in self.possessions.values())
 
     @property
     def urgent(self) -> bool:
@@ -139,7 +158,7 @@ class Ledger:
             if limit is not None:
                 ready = [outbox for outbox in ready if outbox.offset < limit]
             box = list(islice(ready, outboxes_max - len(plan.outboxes)))
-            if not box and not _urgent(possession):
+            if not box and not _urgent(possession) and not possession.trails:
                 continue
             plan.outboxes += box
             finished = {outbox.offset for outbox in box}
@@ -178,6 +197,7 @@ class Ledger:
         """The plan's transaction is committed."""
         for possession, finished in plan.finished.items():
             possession.progress.settle(finished)
+            possession.committed = plan.offsets[possession.partition].offset
             possession.claimed = True
             possession.released = possession in plan.releases
             possession.marked = plan.marks[possession]
@@ -207,6 +227,7 @@ class Ledger:
                 continue
             done = {o for o in possession.progress.incomplete if state.is_finished(o)}
             possession.claimed = True
+            possession.committed = state.offset
             possession.progress.settle(done)
             possession.box = [o for o in possession.box if o.offset not in done]
             possession.released = state.released

@@ -28,6 +28,8 @@ OUTBOXES_MAX = 2_000
 CALL_TIMEOUT_S = 5.0
 BACKOFF_S = 0.05
 IDLE_S = 0.5
+TRAIL_S = 1.0
+"""How long a partition's end may wait for another commit to take it along."""
 ALONE_MAX = 3
 """How often an outbox must fail in a transaction of its own before it is blamed."""
 
@@ -93,7 +95,9 @@ class Committer:
                 with shared.lock:
                     pending = shared.ledger.pending
                     urgent = pending and shared.ledger.urgent
-                if pending and (urgent or self._stopping or now >= self._next_at):
+                    trailing = not pending and shared.ledger.trailing
+                due = urgent or self._stopping or now >= self._next_at
+                if (pending and due) or (trailing and now >= self._next_at + TRAIL_S):
                     committed = yield from self._transaction(now)
                     if not committed:
                         if self._over:

@@ -171,6 +171,12 @@ class Poll:
             self._judge(error)
         if consumed.records:
             self._hand_over(consumed.records)
+        if consumed.ended:
+            shared = self._shared
+            with shared.lock:
+                for (_, partition), offset in consumed.ended.items():
+                    if partition not in shared.stopped:
+                        shared.ledger.reached(partition, offset)
 
     def _wait_for_room(self) -> Stepper:
         """Fetch nothing while too much is open: tasks that end soon make room again.

@@ -44,8 +44,9 @@ class MemoryGroupConsumer:
             return Consumed((), errors)
         self._serve_group(now, errors)
         skip = frozenset((self._topic, p) for p in self._paused)
-        records, failed, _ = self._fetcher.fetch(records_max, skip)
-        return Consumed(records, [*errors, *failed, *self._told(args, applied=True)])
+        records, failed, ended = self._fetcher.fetch(records_max, skip)
+        errors += [*failed, *self._told(args, applied=True)]
+        return Consumed(records, errors, ended)
 
     def membership(self) -> Membership:
         self._client.require_alive()
