@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streams.agent import Agent
-from streams.avro import decode
 from streams.context import RUNNING, Context
 from streams.core.lanes import Gate, Scheduler
 from streams.core.ledger import DEATHS_MAX, Possession
@@ -17,7 +16,7 @@ from streams.core.outbox import Outbox
 from streams.core.retry import Again, after_failure
 from streams.errors import KilledWorker, RecordUndecodable
 from streams.ports import Record
-from streams.records import Task
+from streams.submission import read_task
 from streams.worker.poll import Batch
 from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
 from streams.worker.work import Outcomes, Work
@@ -139,7 +138,7 @@ class Executor:
 
     def _admit(self, possession: Possession, record: Record) -> None:
         try:
-            task = decode(record.value() or b"", Task)
+            task = read_task(record.key(), record.value() or b"")
         except RecordUndecodable as error:
             self._shared.stats.dead += 1
             self._finish(self._outcomes.undecodable(possession, record, error))

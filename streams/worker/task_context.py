@@ -16,14 +16,12 @@ from streams.errors import StreamsError, UsageError
 from streams.ids import task_id as new_task_id
 from streams.ports import Clock, Tracer
 from streams.records import Task
-from streams.submission import new_task, outgoing
+from streams.submission import TEXT_MAX, new_task, outgoing
 from streams.worker.work import Charge, Work
 
 T = TypeVar("T")
 In = TypeVar("In")
 AMOUNT_MAX = 10**15
-TEXT_MAX = 200
-"""Characters of a cost's resource or kind: a cost must fit its topic, else it stops the pool."""
 CAUSED_MAX = 10_000
 """Costs and new tasks of one task, each: all go into one transaction."""
 LATEST_S = 253_402_300_799
