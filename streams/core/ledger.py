@@ -83,6 +83,8 @@ class Ledger:
         self.owner = owner
         self.possessions: dict[int, Possession] = {}
         self._epochs: dict[int, int] = {}
+        self._served = -1
+        """The last partition of which the newest settled transaction took outboxes."""
 
     def gain(self, partition: int, start: CompletionMap) -> Possession:
         """A new possession, from what its predecessor left (``start`` as ``inherit`` made it)."""
@@ -150,7 +152,8 @@ class Ledger:
         if not ownership.membership.valid:
             return None
         plan = Plan(ownership.membership, [], {}, {}, set(), {})
-        for partition, possession in self.possessions.items():
+        for possession in self._in_turn():
+            partition = possession.partition
             if possession.foreign or ownership.partitions.get(partition) != possession.epoch:
                 continue
             ready = possession.box
@@ -170,6 +173,16 @@ class Ledger:
             plan.marks[possession] = possession.running
             plan.offsets[partition] = self._commit_of(possession, finished, releases=releases)
         return plan if plan.finished else None
+
+    def _in_turn(self) -> list[Possession]:
+        """The releasing first, since the whole group waits; then from where the last one ended.
+
+        In a fixed order the first partitions would fill every transaction of a busy pool.
+        """
+        return sorted(
+            self.possessions.values(),
+            key=lambda p: (not p.releasing, p.partition <= self._served, p.partition),
+        )
 
     def _commit_of(
         self, possession: Possession, finished: set[int], *, releases: bool
@@ -195,6 +208,10 @@ class Ledger:
 
     def settle(self, plan: Plan) -> None:
         """The plan's transaction is committed."""
+        # Only now: one that failed goes again with the same at its head, so that halving it
+        # comes to the one that is to blame.
+        if plan.outboxes:
+            self._served = plan.outboxes[-1].partition
         for possession, finished in plan.finished.items():
             possession.progress.settle(finished)
             possession.committed = plan.offsets[possession.partition].offset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -320,3 +320,62 @@ def test_an_end_behind_markers_is_committed_once_and_never_before_what_is_open()
     assert not ledger.trailing
     ledger.reached(0, 7)
     assert ledger.plan(owned(ledger), 10) is None
+
+
+@given(
+    partitions=st.integers(1, 8),
+    most=st.integers(1, 30),
+    each=st.integers(1, 12),
+    releasing=st.integers(0, 7),
+)
+def test_each_partition_gets_its_turn_and_a_releasing_one_its_mark(
+    partitions: int, most: int, each: int, releasing: int
+) -> None:
+    """However much is ready everywhere, all the time."""
+    ledger = Ledger("me")
+    possessions = [ledger.gain(p, CompletionMap(0, 0)) for p in range(partitions)]
+    settled(ledger)
+
+    def refill(possession: Possession) -> None:
+        while len(possession.box) < each:
+            offset = possession.progress.next
+            possession.progress.fetched(offset)
+            ledger.finish(outbox(possession, offset))
+
+    for _ in range(3):
+        served: set[int] = set()
+        for _ in range(partitions):
+            for possession in possessions:
+                refill(possession)
+            plan = ledger.plan(owned(ledger), most)
+            assert plan is not None
+            assert len(plan.outboxes) == min(most, each * partitions)
+            served |= {o.partition for o in plan.outboxes}
+            ledger.settle(plan)
+        assert served == set(range(partitions))
+
+    leaving = possessions[releasing % partitions]
+    for possession in possessions:
+        refill(possession)
+    ledger.release([leaving.partition])
+    for _ in range(-(-each // most)):
+        for possession in possessions:
+            if possession is not leaving:
+                refill(possession)
+        settled(ledger, most)
+    assert leaving.released
+    assert not leaving.box
+
+
+def test_what_failed_stays_at_the_head_until_it_is_committed() -> None:
+    ledger = Ledger("me")
+    for partition in range(2):
+        possession = ledger.gain(partition, CompletionMap(0, 0))
+        possession.progress.fetched(0)
+        ledger.finish(outbox(possession, 0))
+    firsts = []
+    for most in (2, 1, 1):
+        plan = ledger.plan(owned(ledger), most)
+        assert plan is not None
+        firsts.append(plan.outboxes[0])
+    assert len(set(firsts)) == 1
