@@ -252,6 +252,12 @@ class Ledger:
             if possession.running is not None and possession.running[0] in done:
                 possession.running = None
 
+    def disown(self, partition: int) -> None:
+        """Send nothing more for this partition: what is committed there is not ours."""
+        possession = self.possessions.get(partition)
+        if possession is not None:
+            possession.foreign = True
+
     def replace(self, old: Outbox, new: Outbox) -> None:
         """Put another outcome in the place of a refused one."""
         possession = self.possessions.get(old.partition)
@@ -269,7 +275,7 @@ class Ledger:
 def _urgent(possession: Possession) -> bool:
     return (
         not possession.claimed
-        or (possession.releasing and not possession.released)
+        or (possession.releasing and (bool(possession.box) or not possession.released))
         or possession.running != possession.marked
     )
 

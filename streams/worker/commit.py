@@ -15,8 +15,8 @@ from streams.core.ledger import Plan
 from streams.core.offsets import CompletionMap, decode
 from streams.core.outbox import Outbox
 from streams.core.verdicts import Action, Judgement, judge
-from streams.errors import LogError, PoolStopped, StreamsError
-from streams.ports import Clock, Log, Stepper, TransactionalProducer, Wait
+from streams.errors import LogError, MapUnreadable, PoolStopped, StreamsError
+from streams.ports import Clock, Committed, Log, Stepper, TransactionalProducer, Wait
 from streams.worker.fences import Fences
 from streams.worker.shared import Shared
 
@@ -243,10 +243,16 @@ class Committer:
         if not partitions:
             return {}
         found = self._admin.committed(self._identity.group, self._identity.topic, partitions)
-        return {
-            p: decode(c.offset, c.metadata) if c is not None and c.metadata else None
-            for p, c in found.items()
-        }
+        maps: dict[int, CompletionMap | None] = {}
+        for partition, committed in found.items():
+            try:
+                maps[partition] = _map_of(committed)
+            except MapUnreadable as error:
+                # Somebody else commits there: whatever we sent would go over it.
+                self._shared.stop(partition, error)
+                with self._shared.lock:
+                    self._shared.ledger.disown(partition)
+        return maps
 
     def _replace(self, plan: Plan, judgement: Judgement) -> None:
         refused = {(c.topic, c.partition, c.key, c.value): c.error for c in judgement.culprits}
@@ -325,6 +331,12 @@ class Committer:
     def _new_producer(self) -> TransactionalProducer:
         identity = self._identity
         return self._log.transactional_producer(identity.transactional_id, group=identity.group)
+
+
+def _map_of(committed: Committed | None) -> CompletionMap | None:
+    if committed is None or not committed.metadata:
+        return None
+    return decode(committed.offset, committed.metadata)
 
 
 def _naming(error: LogError, topics: Collection[str]) -> LogError:
