@@ -319,11 +319,15 @@ class Executor:
         """Cut off attempts whose time is over; one timer for all of them."""
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self.running else None
         now = self._clock.monotonic()
+        if self.scheduler.gate.look(now):
+            self.on_dispatch()
         for work, handler in list(self.running.items()):
             if work.due > now:
                 continue
             if work.cut:
                 log.warning("task %s of '%s' does not end", work.task.task_id, self._agent.name)
+                self.scheduler.disregard(work)
+                self.on_dispatch()
             else:
                 expired = self._clock.now_micros() >= work.task.deadline
                 work.cut = "expired" if expired else "timeout"
