@@ -80,6 +80,9 @@ class TaskContext:
     def charge(
         self, resource: str, *, amount_micros: int, units: int = 1, kind: str = "tool"
     ) -> None:
+        # Not refused when cut off: what its clean-up has paid for was paid for.
+        if self._over:
+            raise _too_late("charged")
         _check_amount(resource, "amount_micros", amount_micros)
         _check_amount(resource, "units", units)
         _check_text("resource", resource)
@@ -95,7 +98,8 @@ class TaskContext:
     async def submit(self, agent: Address[In, Any], input: In, *, key: str | None = None) -> str:
         body = agent.dump_input(input)
         card = await self._catalog.card(agent.name)
-        self._check_current()
+        if self._over or self._work.cut:
+            raise _too_late("submitted")
         _check_room(self._work.children, "new tasks")
         now = self._clock.now_micros()
         task = new_task(
@@ -113,13 +117,18 @@ class TaskContext:
         self._work.children.append(Outgoing(topic, partition, record_key, value, headers))
         return task.task_id
 
-    def _check_current(self) -> None:
+    @property
+    def _over(self) -> bool:
+        """Whether the attempt has ended, so that its outbox is made or another one runs."""
         work = self._work
-        if work.cut or work.possession.ended or work.attempt != self.attempt:
-            raise StreamsError(
-                "this attempt is over, so nothing can be submitted from it",
-                hint="await what the handler starts before it returns",
-            )
+        return bool(work.finished_at or work.attempt != self.attempt or work.possession.ended)
+
+
+def _too_late(what: str) -> StreamsError:
+    return StreamsError(
+        f"this attempt is over, so nothing can be {what} from it",
+        hint="await what the handler starts before it returns",
+    )
 
 
 def _check_amount(resource: str, name: str, value: int) -> None:
