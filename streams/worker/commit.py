@@ -168,6 +168,11 @@ class Committer:
         match judgement.action:
             case Action.RESEND:
                 yield from self._abort()
+            case Action.REPLACE if len(plan.outboxes) > 1 and judgement.of_a_batch:
+                topic = judgement.culprits[0].topic
+                log.warning("a batch is larger than max.message.bytes of '%s': in parts", topic)
+                self._send_less(plan)
+                yield from self._renew()
             case Action.REPLACE:
                 self._replace(plan, judgement)
                 yield from self._renew()
