@@ -41,8 +41,9 @@ class Consumed(NamedTuple):
     records: Sequence[Record]
     errors: Sequence[LogError] = ()
     ended: Mapping[TopicPartition, int] = NOTHING_ENDED
-    """Partitions read to their end, and the offset of that end (only from a Reader). An open
-    transaction is an end too, below the high watermark."""
+    """Partitions read to their end, and the offset of that end: all that is committed below it
+    was delivered, by this call at the latest. Markers and aborted records before it count as
+    read. An open transaction is an end too, below the high watermark."""
 
 
 class Committed(NamedTuple):
@@ -88,6 +89,7 @@ class GroupConsumer(Protocol):
     """A member of a consumer group on one topic (cooperative-sticky, read_committed).
 
     Only one thread may call it. It never commits: progress goes through transactions.
+    ``Consumed.ended`` names each partition whenever its current end is reached.
     """
 
     def subscribe(self, listener: RebalanceListener) -> None: ...

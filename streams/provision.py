@@ -11,8 +11,9 @@ from streams.catalog import OTHER_PARTITIONS, Catalog
 from streams.errors import TopicDrift
 from streams.ports import Log, TopicInfo, TopicSpec
 from streams.records import AgentCard, TopicCard, TopicKind
-from streams.topics import PARTITIONS_DEFAULT, RETENTION_MARGIN_MS, Topics
+from streams.topics import PARTITIONS_DEFAULT, REPORT_BYTES, RETENTION_MARGIN_MS, Topics
 
+_SIZE = "max.message.bytes"
 NEEDED = ("cleanup.policy", "message.timestamp.type")
 """What promises rest on: nothing unfinished is compacted away, time is the broker's."""
 _LEAVE_OUT = "the number of partitions is fixed for a topic's life; leave --partitions out"
@@ -67,10 +68,29 @@ def plan(
         result.changes.append(_compare(at, spec if found is None else _with(spec, found)))
     for agent in agents:
         changes = _of_agent(at, agent.name, recorded.get(agent.name), partitions)
+        _fit_dead(changes, topics.tasks(agent.name), topics.dead(agent.name))
         result.changes += changes
         topic_cards = [_topic_card(change.spec, topics, agent.name) for change in changes]
         result.cards.append(_card(agent, topic_cards))
     return result
+
+
+def _fit_dead(changes: list[Change], tasks: str, dead: str) -> None:
+    """A dead letter carries its task whole: its topic must take what that of tasks takes."""
+    by_name = {change.spec.name: change for change in changes}
+    change = by_name[dead]
+    size = int(by_name[tasks].spec.config[_SIZE])
+    least = size + REPORT_BYTES
+    if int(change.spec.config[_SIZE]) >= least:
+        return
+    if change.action == "create":
+        config = {**change.spec.config, _SIZE: str(2 * size)}
+        change.spec = TopicSpec(dead, change.spec.partitions, config)
+        return
+    found = f"{_SIZE}={change.spec.config[_SIZE]} does not take the tasks of {tasks}"
+    change.detail = f"{change.detail}; {found}" if change.action == "differs" else found
+    change.action = "differs"
+    change.hint = f"kafka-configs --alter --topic {dead} --add-config {_SIZE}={least}"
 
 
 def apply(
@@ -174,7 +194,7 @@ def _topic_card(spec: TopicSpec, topics: Topics, pool: str) -> TopicCard:
         kinds[spec.name],
         spec.partitions,
         int(spec.config["retention.ms"]),
-        int(spec.config["max.message.bytes"]),
+        int(spec.config[_SIZE]),
     )
 
 

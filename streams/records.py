@@ -180,6 +180,7 @@ class DeadLetter:
     value: bytes | None = None
     headers: list[Header] = field(default_factory=list[Header])
     tenant: str = ""
+    value_hash: str | None = None
 
 
 @dataclass

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from streams.errors import DeadlineTooLate, InputTooLarge, TopicMissing, UsageError
+from streams.avro import decode
+from streams.errors import (
+    DeadlineTooLate,
+    InputTooLarge,
+    RecordUndecodable,
+    TopicMissing,
+    UsageError,
+)
 from streams.ids import partition_of
 from streams.records import AgentCard, Task, TopicCard
 from streams.topics import DEADLINE_DEFAULT_MS
@@ -11,6 +18,9 @@ OVERHEAD_BYTES = 512
 """What a record takes beside its value, generously: batch header, key, headers."""
 KEY_MAX = 1_024
 """Bytes of a key."""
+TEXT_MAX = 200
+"""Characters of an id, a tenant, a cost's resource or kind: every result and cost carries them,
+and one that does not fit its topic would stop the pool."""
 
 
 def topic_card(card: AgentCard, kind: str) -> TopicCard:
@@ -59,6 +69,12 @@ def new_task(
         raise UsageError("the deadline is in the past", hint="give a later one")
     if key is not None and not 0 < len(key.encode()) <= KEY_MAX:
         raise UsageError(f"a key has 1 to {KEY_MAX} bytes, this one {len(key.encode())}")
+    for what, text in (("task_id", task_id), ("tenant", tenant)):
+        if len(text) > TEXT_MAX:
+            raise UsageError(
+                f"a {what} has at most {TEXT_MAX} characters, this one {len(text)}",
+                hint="a name is enough; details belong into the input",
+            )
     return Task(
         task_id,
         run_id or task_id,
@@ -72,6 +88,28 @@ def new_task(
         tenant=tenant,
         redrive_of=redrive_of,
     )
+
+
+def read_task(key: bytes | None, value: bytes) -> Task:
+    """The task in a record of a ``tasks`` topic, whoever wrote it.
+
+    RecordUndecodable if it is none, or if its texts are longer than ``new_task`` lets them be.
+    """
+    task = decode(value, Task)
+    if (
+        len(task.task_id) > TEXT_MAX
+        or len(task.run_id) > TEXT_MAX
+        or len(task.tenant) > TEXT_MAX
+        or len(task.parent_task_id or "") > TEXT_MAX
+        or len(task.redrive_of or "") > TEXT_MAX
+        or len(key or b"") > KEY_MAX
+    ):
+        raise RecordUndecodable(
+            f"an id or the tenant is longer than {TEXT_MAX} characters, or the key than "
+            f"{KEY_MAX} bytes",
+            hint="what carries them would not fit its topic; shorten them where they are written",
+        )
+    return task
 
 
 def record_key(task: Task) -> bytes:

@@ -67,18 +67,21 @@ class ThreadRunner:
     def wait_until(
         self, condition: Callable[[], bool], timeout_s: float, tick: Callable[[], None]
     ) -> bool:
-        deadline = time.monotonic() + timeout_s
+        now = time.monotonic()
+        deadline, tick_due = now + timeout_s, now + TICK_S
         with self._stepped:
             self._watched += 1
         try:
             while not condition():
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
+                now = time.monotonic()
+                if now >= deadline:
                     return False
+                # A step of another ends one wait early: that brings neither end nor tick nearer.
+                if now >= tick_due:
+                    tick_due = now + TICK_S
+                    tick()
                 with self._stepped:
-                    # A step of another may end this wait early; it does not shorten the whole.
-                    self._stepped.wait(min(TICK_S, left_s))
-                tick()
+                    self._stepped.wait(min(tick_due, deadline) - now)
             return True
         finally:
             with self._stepped:

@@ -14,6 +14,8 @@ DEADLINE_DEFAULT_MS = DAY_MS
 RETENTION_MARGIN_MS = 2 * DAY_MS
 """Retention of tasks is the largest deadline plus this: a stopped group has two days to return."""
 MAX_MESSAGE_BYTES = 1_048_576
+REPORT_BYTES = 65_536
+"""What a dead letter takes beside the original record, generously: its report."""
 
 _FIXED_PARTITIONS = {"costs": 6, "heartbeats": 1, "agents": 1, "schemas": 1}
 

@@ -38,14 +38,28 @@ class Lanes:
         self.ended = False
 
 
+PATIENCE_S = 1.0
+"""How long others start nothing while one in quarantine waits for those that run."""
+
+
 class Gate:
     """Shared by all schedulers of a process, so that a task in quarantine runs alone in it.
 
-    After each such task others may start again, as many as its scheduler's concurrency: a
+    After each such task others may start again, as many as its scheduler's concurrency; and if
+    those that run do not end, so that it waits in vain, they may for as long as it has waited. A
     quarantine slows a worker down, it does not stop it.
     """
 
-    __slots__ = ("allowance", "alone", "ready", "running", "waiting")
+    __slots__ = (
+        "_patience_s",
+        "_since",
+        "allowance",
+        "alone",
+        "open",
+        "ready",
+        "running",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.ready = 0
@@ -57,6 +71,36 @@ class Gate:
         """Those in quarantine that could run."""
         self.allowance = 0
         """How many others may start before the next one in quarantine."""
+        self.open = False
+        """Others may start although one in quarantine waits: those that run take too long."""
+        self._since: float | None = None
+        self._patience_s = PATIENCE_S
+
+    def look(self, now: float) -> bool:
+        """Take turns by the time, told often while anything runs; True if others may start now.
+
+        Each wait in vain doubles the next, so that one will be longer than any handler.
+        """
+        if self.alone or not (self.waiting and self.running):
+            self.open, self._since = False, None
+        elif not self.open and self.allowance > 0 and self.ready:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif now - self._since >= self._patience_s:
+            self._since, self.open = now, not self.open
+            if not self.open:
+                self._patience_s *= 2
+            return self.open
+        return False
+
+    def begin_alone(self) -> None:
+        """One in quarantine starts: the waits begin anew."""
+        self.waiting -= 1
+        self.alone = True
+        self.open = False
+        self._since = None
+        self._patience_s = PATIENCE_S
 
 
 class Scheduler(Generic[T]):
@@ -67,9 +111,10 @@ class Scheduler(Generic[T]):
         self.running = 0
         self.queued = 0
         """Tasks admitted and not running, those waiting for a retry included."""
-        self._gate = gate
+        self.gate = gate
         self._ready: deque[T] = deque()
         self._alone: deque[T] = deque()
+        self._stuck: set[T] = set()
 
     def add(self, item: T) -> None:
         """Admit a task, behind those of its lane."""
@@ -88,11 +133,14 @@ class Scheduler(Generic[T]):
 
     def take(self) -> T | None:
         """A task to start now, or None; the caller must end it with ``finish`` or ``suspend``."""
-        gate = self._gate
+        gate = self.gate
         if gate.alone:
             return None
         if gate.waiting and (gate.allowance <= 0 or not gate.ready):
-            return self._take_alone()
+            if not gate.running:
+                return self._take_alone()
+            if not gate.open:
+                return None
         if not self._ready or self.running >= self.concurrency:
             return None
         item = self._ready.popleft()
@@ -126,7 +174,13 @@ class Scheduler(Generic[T]):
             self._make_ready(item)
         else:
             self._ready.appendleft(item)
-            self._gate.ready += 1
+            self.gate.ready += 1
+
+    def disregard(self, item: T) -> None:
+        """A taken task does not end though it was told to: quarantine waits for it no longer."""
+        if item not in self._stuck:
+            self._stuck.add(item)
+            self._leave_gate(item)
 
     def end(self, lanes: Lanes) -> None:
         """A possession is over: what it queued will not run."""
@@ -134,9 +188,9 @@ class Scheduler(Generic[T]):
         self.queued -= sum(len(behind) for behind in lanes.waiting.values() if behind)
         lanes.waiting.clear()
         alone, self._alone = self._alone, _without(self._alone, lanes)
-        self._gate.waiting -= len(alone) - len(self._alone)
+        self.gate.waiting -= len(alone) - len(self._alone)
         ready, self._ready = self._ready, _without(self._ready, lanes)
-        self._gate.ready -= len(ready) - len(self._ready)
+        self.gate.ready -= len(ready) - len(self._ready)
         self.queued -= len(alone) - len(self._alone) + len(ready) - len(self._ready)
 
     @property
@@ -147,32 +201,37 @@ class Scheduler(Generic[T]):
     def _make_ready(self, item: T) -> None:
         if item.alone:
             self._alone.append(item)
-            self._gate.waiting += 1
+            self.gate.waiting += 1
         else:
             self._ready.append(item)
-            self._gate.ready += 1
+            self.gate.ready += 1
 
     def _take_alone(self) -> T | None:
-        gate = self._gate
-        if gate.running or not self._alone:
+        gate = self.gate
+        if not self._alone:
             return None
         item = self._alone.popleft()
-        gate.waiting -= 1
-        gate.alone = True
+        gate.begin_alone()
         return self._run(item)
 
     def _run(self, item: T) -> T:
         self.queued -= 1
         self.running += 1
-        self._gate.running += 1
+        self.gate.running += 1
         return item
 
     def _give_back(self, item: T) -> None:
         self.running -= 1
-        self._gate.running -= 1
+        if item in self._stuck:
+            self._stuck.remove(item)
+        else:
+            self._leave_gate(item)
+
+    def _leave_gate(self, item: T) -> None:
+        self.gate.running -= 1
         if item.alone:
-            self._gate.alone = False
-            self._gate.allowance = self.concurrency
+            self.gate.alone = False
+            self.gate.allowance = self.concurrency
 
 
 def _without(items: deque[T], lanes: Lanes) -> deque[T]:

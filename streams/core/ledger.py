@@ -43,6 +43,8 @@ class Possession:
     lanes: Lanes = field(default_factory=Lanes)
     box: list[Outbox] = field(default_factory=list[Outbox])
     """Finished, not committed; in the order in which they finished."""
+    committed: int = 0
+    """The offset that is committed."""
     claimed: bool = False
     """Its claim is committed, so tasks may start."""
     releasing: bool = False
@@ -54,6 +56,11 @@ class Possession:
     ended: bool = False
     foreign: bool = False
     """Somebody else claimed it; the group will take it from us, until then nothing is sent."""
+
+    @property
+    def trails(self) -> bool:
+        """Whether only its end moved on: nothing is open, and the committed offset is below it."""
+        return not self.progress.incomplete and self.progress.next > self.committed
 
 
 @dataclass(slots=True)
@@ -76,6 +83,8 @@ class Ledger:
         self.owner = owner
         self.possessions: dict[int, Possession] = {}
         self._epochs: dict[int, int] = {}
+        self._served = -1
+        """The last partition of which the newest settled transaction took outboxes."""
 
     def gain(self, partition: int, start: CompletionMap) -> Possession:
         """A new possession, from what its predecessor left (``start`` as ``inherit`` made it)."""
@@ -87,6 +96,7 @@ class Ledger:
         possession = Possession(
             partition, epoch, Progress(start), start.deaths, start.suspects_below, start.running
         )
+        possession.committed = start.offset
         self.possessions[partition] = possession
         return possession
 
@@ -101,6 +111,12 @@ class Ledger:
                 ended.append(possession)
         return ended
 
+    def reached(self, partition: int, end: int) -> None:
+        """The partition was read to its end, after all records below it were noted."""
+        possession = self.possessions.get(partition)
+        if possession is not None:
+            possession.progress.ended(end)
+
     def finish(self, outbox: Outbox) -> bool:
         """A task ended; False if its possession is over and the outbox was dropped."""
         possession = self.possessions.get(outbox.partition)
@@ -113,6 +129,11 @@ class Ledger:
     def pending(self) -> bool:
         """Whether anything waits for a transaction."""
         return any((p.box or _urgent(p)) and not p.foreign for p in self.possessions.values())
+
+    @property
+    def trailing(self) -> bool:
+        """Whether a partition without any task is committed below its end; nobody waits for it."""
+        return any(p.trails and not p.foreign for p in self.possessions.values())
 
     @property
     def urgent(self) -> bool:
@@ -131,7 +152,8 @@ class Ledger:
         if not ownership.membership.valid:
             return None
         plan = Plan(ownership.membership, [], {}, {}, set(), {})
-        for partition, possession in self.possessions.items():
+        for possession in self._in_turn():
+            partition = possession.partition
             if possession.foreign or ownership.partitions.get(partition) != possession.epoch:
                 continue
             ready = possession.box
@@ -139,7 +161,7 @@ class Ledger:
             if limit is not None:
                 ready = [outbox for outbox in ready if outbox.offset < limit]
             box = list(islice(ready, outboxes_max - len(plan.outboxes)))
-            if not box and not _urgent(possession):
+            if not box and not _urgent(possession) and not possession.trails:
                 continue
             plan.outboxes += box
             finished = {outbox.offset for outbox in box}
@@ -151,6 +173,16 @@ class Ledger:
             plan.marks[possession] = possession.running
             plan.offsets[partition] = self._commit_of(possession, finished, releases=releases)
         return plan if plan.finished else None
+
+    def _in_turn(self) -> list[Possession]:
+        """The releasing first, since the whole group waits; then from where the last one ended.
+
+        In a fixed order the first partitions would fill every transaction of a busy pool.
+        """
+        return sorted(
+            self.possessions.values(),
+            key=lambda p: (not p.releasing, p.partition <= self._served, p.partition),
+        )
 
     def _commit_of(
         self, possession: Possession, finished: set[int], *, releases: bool
@@ -176,8 +208,13 @@ class Ledger:
 
     def settle(self, plan: Plan) -> None:
         """The plan's transaction is committed."""
+        # Only now: one that failed goes again with the same at its head, so that halving it
+        # comes to the one that is to blame.
+        if plan.outboxes:
+            self._served = plan.outboxes[-1].partition
         for possession, finished in plan.finished.items():
             possession.progress.settle(finished)
+            possession.committed = plan.offsets[possession.partition].offset
             possession.claimed = True
             possession.released = possession in plan.releases
             possession.marked = plan.marks[possession]
@@ -207,12 +244,19 @@ class Ledger:
                 continue
             done = {o for o in possession.progress.incomplete if state.is_finished(o)}
             possession.claimed = True
+            possession.committed = state.offset
             possession.progress.settle(done)
             possession.box = [o for o in possession.box if o.offset not in done]
             possession.released = state.released
             possession.marked = state.running
             if possession.running is not None and possession.running[0] in done:
                 possession.running = None
+
+    def disown(self, partition: int) -> None:
+        """Send nothing more for this partition: what is committed there is not ours."""
+        possession = self.possessions.get(partition)
+        if possession is not None:
+            possession.foreign = True
 
     def replace(self, old: Outbox, new: Outbox) -> None:
         """Put another outcome in the place of a refused one."""
@@ -231,7 +275,7 @@ class Ledger:
 def _urgent(possession: Possession) -> bool:
     return (
         not possession.claimed
-        or (possession.releasing and not possession.released)
+        or (possession.releasing and (bool(possession.box) or not possession.released))
         or possession.running != possession.marked
     )
 

@@ -225,6 +225,15 @@ class Progress:
         self.unfetched -= 1
         return True
 
+    def ended(self, offset: int) -> None:
+        """Note the partition's end: all that can be read below ``offset`` was delivered.
+
+        What is left below it are transaction markers and aborted records. A commit that stopped
+        before them would point below the start of the log once retention has removed them.
+        """
+        self.position = max(self.position, offset)
+        self.next = max(self.next, offset)
+
     @property
     def limit(self) -> int | None:
         """Offsets from here on must not be finished yet, else the map breaks a bound.

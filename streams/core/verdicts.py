@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -61,6 +62,15 @@ class Judgement:
     action: Action
     error: LogError
     culprits: tuple[Refusal, ...] = ()
+
+    @property
+    def of_a_batch(self) -> bool:
+        """Whether the culprits may fit one by one: a broker measures and refuses whole batches,
+        which hold what goes to one partition."""
+        places = Counter((c.topic, c.partition) for c in self.culprits)
+        return max(places.values(), default=0) > 1 and all(
+            c.error.kind == "MSG_SIZE_TOO_LARGE" for c in self.culprits
+        )
 
 
 def judge(error: LogError, refusals: Sequence[Refusal], own_topics: Collection[str]) -> Judgement:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.catalog import Catalog, read_from
-from streams.errors import AgentUnknown, NotFound, RecordUndecodable
+from streams.errors import AgentUnknown, LogError, NotFound, RecordUndecodable
 from streams.inspect.places import iso
 from streams.inspect.show import Decoder, fields_of
 from streams.ports import Clock, Log, Record
@@ -88,7 +88,7 @@ class Letters:
 
     def details(self, letter: Letter) -> dict[str, Any]:
         """The whole report, with the original decoded if it can be."""
-        kind, original = self._decoder.value(letter.letter.value)
+        kind, original = self._decoder.value(self._original(letter.letter))
         return (
             {"id": letter.id}
             | fields_of(letter.letter)
@@ -105,9 +105,23 @@ class Letters:
         for record in records:
             letter = self._decoded(record.value())
             if isinstance(letter, DeadLetter):
-                original = self._decoded(letter.value)
+                original = self._decoded(self._original(letter))
                 task = original if isinstance(original, Task) else None
                 yield Letter(record.partition(), record.offset(), letter, task)
+
+    def _original(self, letter: DeadLetter) -> bytes | None:
+        """The bytes of the dead record; from its own topic, if they did not fit into the letter."""
+        if letter.value_hash is None:
+            return letter.value
+        partition, offset = letter.source_partition, letter.source_offset
+        start, end = {partition: offset}, {partition: offset + 1}
+        try:
+            for record in read_from(self._log, letter.source_topic, start, self._clock, end):
+                if record.offset() == offset:
+                    return record.value()
+        except LogError:
+            pass  # its topic is gone
+        return None
 
     def _decoded(self, data: bytes | None) -> object:
         try:
@@ -129,7 +143,9 @@ def redrive_plan(
         task_id = letter.letter.task_id
         again = redriven.get(letter.task.task_id) if letter.task is not None else None
         action, why = "skip", ""
-        if letter.task is None:
+        if letter.task is None and letter.letter.value_hash is not None:
+            why = "the original did not fit, and is not in its topic any more"
+        elif letter.task is None:
             why = "the original is no task"
         elif letter.task.task_id in seen:
             why = "the same task is redriven already"

@@ -55,6 +55,8 @@ class KafkaAdmin:
         self._settings = settings
         self._lock = threading.Lock()
         self._readers: dict[tuple[str, bool], Consumer] = {}
+        self._made: dict[str, float] = {}
+        """When topics were made here."""
 
     def brokers(self) -> dict[int, str]:
         """The brokers of the cluster by number, each as ``host:port``, from fresh metadata."""
@@ -69,21 +71,35 @@ class KafkaAdmin:
     ) -> dict[str, TopicInfo]:
         """The topics that exist, from fresh metadata; a missing name is missing in the result.
 
-        LogError for a name that is hidden from this user.
+        A name that was made here is waited for, until VISIBLE_TIMEOUT_S after that. LogError
+        for a name that is hidden from this user.
         """
-        try:
-            found = self._client.list_topics(timeout=timeout_s).topics
-        except KafkaException as exception:
-            raise raised(exception) from exception
         wanted = None if names is None else set(names)
-        infos: dict[str, TopicInfo] = {}
-        for name, topic in found.items():
-            if topic.error is None and (wanted is None or name in wanted):
-                replication = min((len(p.replicas) for p in topic.partitions.values()), default=0)
-                infos[name] = TopicInfo(name, len(topic.partitions), replication)
-        for name in sorted((wanted or set()) - infos.keys()):
-            self._check_visible(name, timeout_s)
-        return infos
+        while True:
+            try:
+                found = self._client.list_topics(timeout=timeout_s).topics
+            except KafkaException as exception:
+                raise raised(exception) from exception
+            infos = {
+                name: TopicInfo(name, len(topic.partitions), _replication(topic))
+                for name, topic in found.items()
+                if topic.error is None and (wanted is None or name in wanted)
+            }
+            missing = (set(self._made) if wanted is None else wanted) - infos.keys()
+            for name in sorted(missing & (wanted or set())):
+                self._check_visible(name, timeout_s)
+            if not self._are_new(missing):
+                return infos
+            time.sleep(RETRY_S)
+
+    def _are_new(self, missing: set[str]) -> bool:
+        """Whether one of these was made here a moment ago: any broker may be the one to answer,
+        also one that has not heard yet of what another has shown."""
+        now = time.monotonic()
+        with self._lock:
+            return any(
+                now - self._made.get(n, -VISIBLE_TIMEOUT_S) < VISIBLE_TIMEOUT_S for n in missing
+            )
 
     def _check_visible(self, name: str, timeout_s: float) -> None:
         """LogError if the topic is not missing but hidden: a list leaves out both."""
@@ -120,9 +136,14 @@ class KafkaAdmin:
                 _result(future, topic=name, right=f"CREATE on topic '{name}'")
             except LogError as error:
                 failures.append(_not_made(name, error))
+            else:
+                with self._lock:
+                    self._made[name] = time.monotonic()
         if failures:
             raise failures[0]
-        self._wait_visible({spec.name for spec in specs})
+        missing = {spec.name for spec in specs} - self.topics(spec.name for spec in specs).keys()
+        if missing:
+            raise LogError("_TIMED_OUT", "created, but not seen yet", topic=min(missing))
 
     def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, Bounds]:
         wanted = list(partitions)
@@ -291,13 +312,6 @@ class KafkaAdmin:
                 time.sleep(RETRY_S)
         return found
 
-    def _wait_visible(self, names: set[str]) -> None:
-        end = time.monotonic() + VISIBLE_TIMEOUT_S
-        while missing := names - self.topics(names).keys():
-            if time.monotonic() > end:
-                raise LogError("_TIMED_OUT", "created, but not seen yet", topic=min(missing))
-            time.sleep(RETRY_S)
-
 
 _REPLICATION = "default.replication.factor"
 _MEND: Mapping[str, str] = {
@@ -315,6 +329,10 @@ _STALE = frozenset(
         "UNKNOWN_TOPIC_OR_PART",
     }
 )
+
+
+def _replication(topic: Any) -> int:
+    return min((len(p.replicas) for p in topic.partitions.values()), default=0)
 
 
 def _result(

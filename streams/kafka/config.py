@@ -81,7 +81,7 @@ def group_consumer(
         "client.id": client_id,
         "group.protocol": "classic",
         "partition.assignment.strategy": "cooperative-sticky",
-        "enable.partition.eof": False,
+        "enable.partition.eof": True,
         "error_cb": log_member_event,
         **_READ_COMMITTED,
     }

@@ -13,7 +13,8 @@ from streams.catalog import read_all
 from streams.clock import SystemClock
 from streams.errors import DataLost, RecordUndecodable, TopicMissing
 from streams.ports import Committed, Log, Record, TopicPartition
-from streams.records import AgentCard, Cost, DeadLetter, Result, Status, Task
+from streams.records import AgentCard, Cost, DeadLetter, Result, Status
+from streams.submission import read_task
 from streams.topics import Topics
 
 R = TypeVar("R")
@@ -179,7 +180,8 @@ class _Collector:
             letter = self._decode(record, DeadLetter)
             if letter is not None:
                 place = (intern(letter.source_topic), letter.source_partition)
-                checksum = zlib.crc32(letter.value or b"")
+                omitted = letter.value_hash
+                checksum = int(omitted, 16) if omitted else zlib.crc32(letter.value or b"")
                 self.evidence.dead.append(
                     Dead(place, letter.source_offset, letter.task_id, letter.reason, checksum)
                 )
@@ -234,7 +236,7 @@ def _source(record: Record) -> Source:
     offset, key, value = record.offset(), record.key(), record.value() or b""
     checksum = zlib.crc32(value)
     try:
-        task = decode(value, Task)
+        task = read_task(key, value)
     except RecordUndecodable:
         return Source(place, offset, key, checksum)
     return Source(

@@ -15,8 +15,8 @@ from streams.core.ledger import Plan
 from streams.core.offsets import CompletionMap, decode
 from streams.core.outbox import Outbox
 from streams.core.verdicts import Action, Judgement, judge
-from streams.errors import LogError, PoolStopped, StreamsError
-from streams.ports import Clock, Log, Stepper, TransactionalProducer, Wait
+from streams.errors import LogError, MapUnreadable, PoolStopped, StreamsError
+from streams.ports import Clock, Committed, Log, Stepper, TransactionalProducer, Wait
 from streams.worker.fences import Fences
 from streams.worker.shared import Shared
 
@@ -32,6 +32,8 @@ DOUBT_S = 2.5
 """A transaction that took longer may have been ended by a second request of the client, which gives
 up a silent connection after three seconds or more. The first is perhaps still under way, and would
 end the next transaction of the same epoch half-way: results without offsets, or the reverse."""
+TRAIL_S = 1.0
+"""How long a partition's end may wait for another commit to take it along."""
 ALONE_MAX = 3
 """How often an outbox must fail in a transaction of its own before it is blamed."""
 
@@ -97,7 +99,9 @@ class Committer:
                 with shared.lock:
                     pending = shared.ledger.pending
                     urgent = pending and shared.ledger.urgent
-                if pending and (urgent or self._stopping or now >= self._next_at):
+                    trailing = not pending and shared.ledger.trailing
+                due = urgent or self._stopping or now >= self._next_at
+                if (pending and due) or (trailing and now >= self._next_at + TRAIL_S):
                     committed = yield from self._transaction(now)
                     if not committed:
                         if self._over:
@@ -172,6 +176,11 @@ class Committer:
         match judgement.action:
             case Action.RESEND:
                 yield from self._abort()
+            case Action.REPLACE if len(plan.outboxes) > 1 and judgement.of_a_batch:
+                topic = judgement.culprits[0].topic
+                log.warning("a batch is larger than max.message.bytes of '%s': in parts", topic)
+                self._send_less(plan)
+                yield from self._renew()
             case Action.REPLACE:
                 self._replace(plan, judgement)
                 yield from self._renew()
@@ -247,10 +256,16 @@ class Committer:
         if not partitions:
             return {}
         found = self._admin.committed(self._identity.group, self._identity.topic, partitions)
-        return {
-            p: decode(c.offset, c.metadata) if c is not None and c.metadata else None
-            for p, c in found.items()
-        }
+        maps: dict[int, CompletionMap | None] = {}
+        for partition, committed in found.items():
+            try:
+                maps[partition] = _map_of(committed)
+            except MapUnreadable as error:
+                # Somebody else commits there: whatever we sent would go over it.
+                self._shared.stop(partition, error)
+                with self._shared.lock:
+                    self._shared.ledger.disown(partition)
+        return maps
 
     def _replace(self, plan: Plan, judgement: Judgement) -> None:
         refused = {(c.topic, c.partition, c.key, c.value): c.error for c in judgement.culprits}
@@ -329,6 +344,12 @@ class Committer:
     def _new_producer(self) -> TransactionalProducer:
         identity = self._identity
         return self._log.transactional_producer(identity.transactional_id, group=identity.group)
+
+
+def _map_of(committed: Committed | None) -> CompletionMap | None:
+    if committed is None or not committed.metadata:
+        return None
+    return decode(committed.offset, committed.metadata)
 
 
 def _naming(error: LogError, topics: Collection[str]) -> LogError:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streams.agent import Agent
-from streams.avro import decode
 from streams.context import RUNNING, Context
 from streams.core.lanes import Gate, Scheduler
 from streams.core.ledger import DEATHS_MAX, Possession
@@ -17,7 +16,7 @@ from streams.core.outbox import Outbox
 from streams.core.retry import Again, after_failure
 from streams.errors import KilledWorker, RecordUndecodable
 from streams.ports import Record
-from streams.records import Task
+from streams.submission import read_task
 from streams.worker.poll import Batch
 from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
 from streams.worker.work import Outcomes, Work
@@ -144,7 +143,7 @@ class Executor:
 
     def _admit(self, possession: Possession, record: Record) -> None:
         try:
-            task = decode(record.value() or b"", Task)
+            task = read_task(record.key(), record.value() or b"")
         except RecordUndecodable as error:
             self._shared.stats.dead += 1
             self._finish(self._outcomes.undecodable(possession, record, error))
@@ -325,11 +324,15 @@ class Executor:
         """Cut off attempts whose time is over; one timer for all of them."""
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self.running else None
         now = self._clock.monotonic()
+        if self.scheduler.gate.look(now):
+            self.on_dispatch()
         for work, handler in list(self.running.items()):
             if work.due > now:
                 continue
             if work.cut:
                 log.warning("task %s of '%s' does not end", work.task.task_id, self._agent.name)
+                self.scheduler.disregard(work)
+                self.on_dispatch()
             else:
                 expired = self._clock.now_micros() >= work.task.deadline
                 work.cut = "expired" if expired else "timeout"

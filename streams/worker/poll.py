@@ -130,9 +130,10 @@ class Poll:
         """Restore each partition and possess it; its tasks start when its claim is committed."""
         shared = self._shared
         self._lost = False
+        # Every generation calls, also when nothing was gained. Before anything that blocks: the
+        # commits of what is kept are refused under the generation before.
+        self._publish(force=True)
         if not partitions:
-            # Every generation calls, also when nothing was gained.
-            self._publish(force=True)
             return {}
         restored = self._restorer.restore(partitions)
         # Waiting for a broker is not being stopped. If we were, the claim would be refused.
@@ -141,7 +142,7 @@ class Poll:
             for partition, start in restored.starts.items():
                 shared.ledger.gain(partition, start)
         for partition, error in restored.stopped.items():
-            self._stop_partition(partition, error)
+            shared.stop(partition, error)
         self._publish(force=True)
         shared.committer.set()
         if restored.starts:
@@ -182,6 +183,12 @@ class Poll:
             self._judge(error)
         if consumed.records:
             self._hand_over(consumed.records)
+        if consumed.ended:
+            shared = self._shared
+            with shared.lock:
+                for (_, partition), offset in consumed.ended.items():
+                    if partition not in shared.stopped:
+                        shared.ledger.reached(partition, offset)
 
     def _wait_for_room(self) -> Stepper:
         """Fetch nothing while too much is open: tasks that end soon make room again.
@@ -205,6 +212,8 @@ class Poll:
             else:
                 by_partition[partition] = [record]
         self._schemas.know(records)
+        # Reading schemas takes as long as it takes; it is not being stopped.
+        self._returned_at = self._clock.boottime()
         batch: Batch = []
         shared = self._shared
         with shared.lock:
@@ -286,7 +295,7 @@ class Poll:
         self._close()
         self._consumer = self._new_consumer()
         self._shared.paused = frozenset()
-        self._shared.stopped.clear()
+        self._shared.forget(self._shared.stopped.keys())
         self._consumer.subscribe(self)
         self._returned_at = self._clock.boottime()
 
@@ -305,7 +314,7 @@ class Poll:
     def _judge(self, error: LogError) -> None:
         if error.kind == "_AUTO_OFFSET_RESET" and error.partition is not None:
             where = f"{self._identity.topic}[{error.partition}]"
-            self._stop_partition(
+            self._shared.stop(
                 error.partition,
                 DataLost(
                     f"{where}: the offset to go on from is not in the log any more ({error})",
@@ -326,12 +335,6 @@ class Poll:
         else:
             log.info("consumer of %s: %s", self._identity.group, error)
 
-    def _stop_partition(self, partition: int, error: StreamsError) -> None:
-        """This partition goes no further; the others do."""
-        if partition not in self._shared.stopped:
-            self._shared.stopped[partition] = error
-            log.error("partition %s stops: %s; hint: %s", partition, error.message, error.hint)
-
     def _release(self, partitions: Sequence[int], timeout_s: float) -> None:
         shared = self._shared
         with shared.lock:
@@ -344,8 +347,13 @@ class Poll:
         )
         if released:
             # What ended while the mark was committed: one more transaction, or it runs again.
+            # Not what ends from now on: while handlers run there is always something.
+            with shared.lock:
+                rest = {outbox for p in releasing if not p.foreign for outbox in p.box}
             self._runner.wait_until(
-                lambda: shared.failure is not None or not any(p.box for p in releasing),
+                lambda: (
+                    shared.failure is not None or all(rest.isdisjoint(p.box) for p in releasing)
+                ),
                 REST_S,
                 self._tick,
             )
@@ -355,8 +363,7 @@ class Poll:
         with shared.lock:
             ended = shared.ledger.end(partitions)
         shared.paused = shared.paused - set(partitions)
-        for partition in partitions:
-            shared.stopped.pop(partition, None)
+        shared.forget(partitions)
         if ended:
             log.info(
                 "%s gave up %s",

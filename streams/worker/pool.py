@@ -11,7 +11,6 @@ from streams.catalog import Catalog
 from streams.context import Dependency
 from streams.core.lanes import Gate
 from streams.core.ledger import Ledger, Possession
-from streams.core.outbox import Outbox
 from streams.errors import StreamsError
 from streams.ports import Running
 from streams.records import AgentCard, PoolBeat
@@ -21,7 +20,7 @@ from streams.worker.execute import Executor
 from streams.worker.poll import Batch, Poll
 from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
 from streams.worker.task_context import TaskContext
-from streams.worker.work import Outcomes, Work
+from streams.worker.work import Outcomes
 
 HELD_MIN = 20_000
 """Records in memory per pool, at least: what finishes between two commits is among them."""
@@ -79,7 +78,8 @@ class Pool:
             around.slot,
             clock,
             costs_partitions=costs_partitions,
-            max_message_bytes=topic_card(card, "results").max_message_bytes,
+            result_bytes_max=topic_card(card, "results").max_message_bytes,
+            dead_bytes_max=topic_card(card, "dead").max_message_bytes,
         )
         self.identity = Identity(
             group,
@@ -98,7 +98,7 @@ class Pool:
             self.shared,
             around.log,
             clock,
-            refuse=lambda outbox, error: _refused(outcomes, outbox, error),
+            refuse=lambda outbox, error: outcomes.refused(outbox.work, error),
             on_settled=self._loop_side.settled,
         )
         self.executor = self._loop_side.executor = Executor(
@@ -207,13 +207,3 @@ class Pool:
             client_id=self.identity.transactional_id,
             slot=around.slot if around.static else None,
         )
-
-
-def _refused(outcomes: Outcomes, outbox: Outbox, error: StreamsError) -> Outbox | None:
-    """What takes the place of a refused outbox; None if that was a replacement itself."""
-    work = outbox.work
-    if not isinstance(work, Work):
-        return None
-    replacement = outcomes.failed(work, "record_refused", error)
-    replacement.work = None
-    return replacement

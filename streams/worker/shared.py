@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from streams.core.ledger import Ledger, Ownership
 from streams.errors import StreamsError
 from streams.ports import Clock, Log, Runner, Signal, Tracer
 from streams.topics import Topics
+
+log = logging.getLogger("streams.poll")
 
 LATENCY_BOUNDS_MICROS = (
     1_000,
@@ -86,8 +89,8 @@ class Shared:
         self.room = room
         """Wakes the consumer's thread: something was committed, so there may be room."""
         self.stats = Stats()
-        self.stopped: dict[int, StreamsError] = {}
-        """Partitions that cannot go on, with the reason."""
+        self.stopped: Mapping[int, StreamsError] = {}
+        """Partitions that cannot go on, with the reason; replaced whole."""
         self.paused: frozenset[int] = frozenset()
         self.failure: StreamsError | None = None
         """Why the pool as a whole cannot go on."""
@@ -104,6 +107,19 @@ class Shared:
     def looked(self) -> None:
         """The committer is about to plan: what finishes from now on wakes it again."""
         self._woken = False
+
+    def stop(self, partition: int, error: StreamsError) -> None:
+        """This partition goes no further; the others do. The first reason counts."""
+        with self.lock:
+            if partition in self.stopped:
+                return
+            self.stopped = {**self.stopped, partition: error}
+        log.error("partition %s stops: %s; hint: %s", partition, error.message, error.hint)
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """These partitions are not ours any more, so neither are their reasons to stop."""
+        with self.lock:
+            self.stopped = {p: e for p, e in self.stopped.items() if p not in partitions}
 
     def fail(self, error: StreamsError) -> None:
         """The pool stops; the first reason counts."""

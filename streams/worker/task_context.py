@@ -16,14 +16,12 @@ from streams.errors import StreamsError, UsageError
 from streams.ids import task_id as new_task_id
 from streams.ports import Clock, Tracer
 from streams.records import Task
-from streams.submission import new_task, outgoing
+from streams.submission import TEXT_MAX, new_task, outgoing
 from streams.worker.work import Charge, Work
 
 T = TypeVar("T")
 In = TypeVar("In")
 AMOUNT_MAX = 10**15
-TEXT_MAX = 200
-"""Characters of a cost's resource or kind: a cost must fit its topic, else it stops the pool."""
 CAUSED_MAX = 10_000
 """Costs and new tasks of one task, each: all go into one transaction."""
 LATEST_S = 253_402_300_799
@@ -82,6 +80,9 @@ class TaskContext:
     def charge(
         self, resource: str, *, amount_micros: int, units: int = 1, kind: str = "tool"
     ) -> None:
+        # Not refused when cut off: what its clean-up has paid for was paid for.
+        if self._over:
+            raise _too_late("charged")
         _check_amount(resource, "amount_micros", amount_micros)
         _check_amount(resource, "units", units)
         _check_text("resource", resource)
@@ -97,7 +98,8 @@ class TaskContext:
     async def submit(self, agent: Address[In, Any], input: In, *, key: str | None = None) -> str:
         body = agent.dump_input(input)
         card = await self._catalog.card(agent.name)
-        self._check_current()
+        if self._over or self._work.cut:
+            raise _too_late("submitted")
         _check_room(self._work.children, "new tasks")
         now = self._clock.now_micros()
         task = new_task(
@@ -115,13 +117,18 @@ class TaskContext:
         self._work.children.append(Outgoing(topic, partition, record_key, value, headers))
         return task.task_id
 
-    def _check_current(self) -> None:
+    @property
+    def _over(self) -> bool:
+        """Whether the attempt has ended, so that its outbox is made or another one runs."""
         work = self._work
-        if work.cut or work.possession.ended or work.attempt != self.attempt:
-            raise StreamsError(
-                "this attempt is over, so nothing can be submitted from it",
-                hint="await what the handler starts before it returns",
-            )
+        return bool(work.finished_at or work.attempt != self.attempt or work.possession.ended)
+
+
+def _too_late(what: str) -> StreamsError:
+    return StreamsError(
+        f"this attempt is over, so nothing can be {what} from it",
+        hint="await what the handler starts before it returns",
+    )
 
 
 def _check_amount(resource: str, name: str, value: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 import zlib
 from dataclasses import dataclass, field
@@ -18,14 +19,16 @@ from streams.errors import StreamsError
 from streams.ids import partition_of
 from streams.ports import Clock, Headers, Record
 from streams.records import Cost, DeadLetter, ErrorReport, Header, Result, Status, Task
+from streams.submission import KEY_MAX, OVERHEAD_BYTES
 from streams.topics import Topics
+
+log = logging.getLogger("streams.worker")
 
 FRAMES_MAX = 12
 MESSAGE_MAX = 4_000
 LINE_MAX = 200
+FRAME_MAX = 1_000
 TENANTS_MAX = 1_000
-OVERHEAD_BYTES = 512
-"""What a record takes beside its value, generously: batch header, key, headers."""
 
 
 @dataclass(slots=True)
@@ -64,10 +67,22 @@ class Work:
     """The sum of the charges."""
     charges: list[Charge] = field(default_factory=list[Charge])
     children: list[Outgoing] = field(default_factory=list[Outgoing])
+    refused: int = 0
+    """How many of its outboxes the log refused."""
 
     @property
     def lanes(self) -> Lanes:
         return self.possession.lanes
+
+
+@dataclass(slots=True, eq=False)
+class Undecodable:
+    """A record that is no task, from its delivery to its outbox."""
+
+    possession: Possession
+    record: Record
+    error: BaseException
+    refused: int = 0
 
 
 class Outcomes:
@@ -81,14 +96,17 @@ class Outcomes:
         clock: Clock,
         *,
         costs_partitions: int,
-        max_message_bytes: int,
+        result_bytes_max: int,
+        dead_bytes_max: int,
     ) -> None:
+        """The two last are ``max.message.bytes`` of the pool's ``results`` and ``dead`` topics."""
         self._agent = agent
         self._topics = topics
         self._worker_id = worker_id
         self._clock = clock
         self._costs_partitions = costs_partitions
-        self._value_max = max_message_bytes - OVERHEAD_BYTES
+        self._result_max = result_bytes_max - OVERHEAD_BYTES
+        self._letter_max = dead_bytes_max - OVERHEAD_BYTES
         self._results = topics.results(agent.name)
         self._dead = topics.dead(agent.name)
         self._source = topics.tasks(agent.name)
@@ -102,13 +120,13 @@ class Outcomes:
     def succeeded(self, work: Work, output: bytes) -> Outbox:
         """The result with its costs and children; a failed one if it is too large."""
         result = encode(self._result(work, "succeeded", "", output=output))
-        if len(result) > self._value_max:
+        key = work.record.key()
+        if len(result) + len(key or b"") > self._result_max:
             too_large = StreamsError(
-                f"the result has {len(result)} bytes, its topic takes {self._value_max}",
+                f"the result has {len(result)} bytes, its topic takes {self._result_max}",
                 hint="return less, or store the output elsewhere and return where it is",
             )
             return self.failed(work, "result_too_large", too_large)
-        key = work.record.key()
         records = [Outgoing(self._results, work.possession.partition, key, result)]
         if work.charges:
             records += self._cost_records(work)
@@ -124,21 +142,54 @@ class Outcomes:
         """A failed result and a dead letter with the original record."""
         return self._ended(work, "failed", reason, report(error), dead=True)
 
-    def undecodable(self, possession: Possession, record: Record, error: StreamsError) -> Outbox:
+    def undecodable(self, possession: Possession, record: Record, error: BaseException) -> Outbox:
         """A dead letter alone: what cannot be read has no task id to answer to."""
-        letter = self._dead_letter(record, None, "undecodable", report(error), 0)
-        outgoing = Outgoing(self._dead, possession.partition, record.key(), letter)
-        return Outbox(possession.partition, possession.epoch, record.offset(), [outgoing], None)
+        return self._lone_letter(Undecodable(possession, record, error), report(error))
+
+    def refused(self, work: object, error: StreamsError) -> Outbox | None:
+        """What takes the place of a refused outbox, each time less; None after the least.
+
+        First a failure that says so, then what fits any topic: a result without costs and a
+        dead letter without the original.
+        """
+        if isinstance(work, Work):
+            work.refused += 1
+            if work.refused == 1:
+                return self.failed(work, "record_refused", error)
+            return self._least(work, error) if work.refused == 2 else None
+        if isinstance(work, Undecodable):
+            work.refused += 1
+            return self._lone_letter(work, brief(work.error)) if work.refused == 1 else None
+        return None
+
+    def _least(self, work: Work, error: StreamsError) -> Outbox:
+        log.error(
+            "task %s: costs of %d millionths are not recorded, since the log refuses them: %s",
+            work.task.task_id,
+            work.cost_micros,
+            error,
+        )
+        work.charges.clear()
+        work.cost_micros = 0
+        return self._ended(work, "failed", "record_refused", brief(error), dead=True)
+
+    def _lone_letter(self, work: Undecodable, error: ErrorReport) -> Outbox:
+        possession, record = work.possession, work.record
+        whole = not work.refused
+        letter = self._letter(record, None, "undecodable", error, 0, whole=whole)
+        return Outbox(possession.partition, possession.epoch, record.offset(), [letter], work)
 
     def _ended(
         self, work: Work, status: Status, reason: str, error: ErrorReport, *, dead: bool
     ) -> Outbox:
-        partition, key = work.possession.partition, work.record.key()
+        partition, key, record = work.possession.partition, work.record.key(), work.record
         result = encode(self._result(work, status, reason, error=error))
         records = [Outgoing(self._results, partition, key, result)]
         if dead:
-            letter = self._dead_letter(work.record, work.task, reason, error, work.attempt)
-            records.append(Outgoing(self._dead, partition, key, letter))
+            whole = work.refused < 2
+            records.append(
+                self._letter(record, work.task, reason, error, work.attempt, whole=whole)
+            )
         records += self._cost_records(work)
         return self._outbox(work, records)
 
@@ -215,30 +266,45 @@ class Outcomes:
         key = f"{tenant}\0{self._worker_id}".encode()
         return partition_of(key, self._costs_partitions), key
 
-    def _dead_letter(
-        self, record: Record, task: Task | None, reason: str, error: ErrorReport, attempts: int
-    ) -> bytes:
-        return encode(
-            DeadLetter(
-                agent=self._agent.name,
-                agent_version=self._agent.policy.version,
-                reason=reason,
-                worker_id=self._worker_id,
-                source_topic=self._source,
-                source_partition=record.partition(),
-                source_offset=record.offset(),
-                source_timestamp=_appended_at(record),
-                at=self._clock.now_micros(),
-                task_id=task.task_id if task else None,
-                run_id=task.run_id if task else None,
-                tenant=task.tenant if task else "",
-                error=error,
-                attempts=attempts,
-                key=record.key(),
-                value=record.value(),
-                headers=_headers(record.headers()),
-            )
+    def _letter(
+        self,
+        record: Record,
+        task: Task | None,
+        reason: str,
+        error: ErrorReport,
+        attempts: int,
+        *,
+        whole: bool,
+    ) -> Outgoing:
+        """A dead letter; without the original where that is not to be, or would not fit."""
+        letter = DeadLetter(
+            agent=self._agent.name,
+            agent_version=self._agent.policy.version,
+            reason=reason,
+            worker_id=self._worker_id,
+            source_topic=self._source,
+            source_partition=record.partition(),
+            source_offset=record.offset(),
+            source_timestamp=_appended_at(record),
+            at=self._clock.now_micros(),
+            task_id=task.task_id if task else None,
+            run_id=task.run_id if task else None,
+            tenant=task.tenant if task else "",
+            error=error,
+            attempts=attempts,
+            key=record.key(),
+            value=record.value(),
+            headers=_headers(record.headers()),
         )
+        key = letter.key
+        data = encode(letter)
+        if not whole or len(data) + len(key or b"") > self._letter_max:
+            if key is not None and len(key) > KEY_MAX:
+                key = letter.key = None
+            letter.value_hash = f"{zlib.crc32(letter.value or b''):08x}"
+            letter.value, letter.headers = None, []
+            data = encode(letter)
+        return Outgoing(self._dead, record.partition(), key, data)
 
 
 def _appended_at(record: Record) -> int | None:
@@ -260,8 +326,19 @@ def report(error: BaseException) -> ErrorReport:
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "streams.errors"):
         name = f"{kind.__module__}.{name}"
-    message = _writable(message[:MESSAGE_MAX])
-    return ErrorReport(code, name, message, hint, [_writable(f) for f in user_frames(error)])
+    return ErrorReport(
+        code,
+        _writable(name[:LINE_MAX]),
+        _writable(message[:MESSAGE_MAX]),
+        _writable(hint[:MESSAGE_MAX]),
+        [_writable(frame[:FRAME_MAX]) for frame in user_frames(error)],
+    )
+
+
+def brief(error: BaseException) -> ErrorReport:
+    """The same where hardly anything fits."""
+    full = report(error)
+    return ErrorReport(full.code, full.type, full.message[:LINE_MAX])
 
 
 def _text(error: BaseException) -> str:

@@ -44,6 +44,8 @@ class Seen:
     records: list[Record] = field(default_factory=list)
     errors: list[LogError] = field(default_factory=list)
     events: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    ended: dict[int, int] = field(default_factory=dict)
+    """The newest end it was told of, by partition."""
 
     def on_assign(self, partitions: Sequence[int]) -> Mapping[int, int]:
         self.owned |= set(partitions)
@@ -62,6 +64,7 @@ class Seen:
         consumed = self.consumer.consume(100, STEP_S)
         self.records += consumed.records
         self.errors += consumed.errors
+        self.ended |= {partition: end for (_, partition), end in consumed.ended.items()}
 
     def moves(self) -> list[tuple[str, tuple[int, ...]]]:
         """The rebalances that changed something."""

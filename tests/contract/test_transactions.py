@@ -103,6 +103,34 @@ def test_records_behind_an_open_transaction_wait_for_it(
     plain.close()
 
 
+def test_the_end_that_a_member_is_told_of_lies_behind_markers_and_before_what_is_open(
+    log: Log, producer, group, topic_factory, member_factory, until
+) -> None:
+    topic = topic_factory(3)
+    for partition in (0, 1):
+        producer.begin()
+        producer.produce(topic, partition, None, b"kept")
+        producer.commit(READY_S)
+    producer.begin()
+    producer.produce(topic, 0, None, b"dropped")
+    until(lambda: log.admin().bounds(topic, [0])[0].end == 3)
+    producer.abort(READY_S)
+    producer.begin()
+    producer.produce(topic, 1, None, b"open")
+    until(lambda: log.admin().bounds(topic, [1])[1].end == 3)
+    plain = log.producer()
+    plain.produce(topic, 1, None, b"behind")
+    assert plain.flush(READY_S) == 0
+    plain.close()
+    member = member_factory(group, topic)
+    until(lambda: len(member.ended) == 3, member.poll)
+    assert member.ended == {0: 4, 1: 2, 2: 0}
+    assert member.values() == [b"kept", b"kept"]
+    producer.commit(READY_S)
+    until(lambda: member.ended == {0: 4, 1: 5, 2: 0}, member.poll)
+    assert sorted(member.values()) == [b"behind", b"kept", b"kept", b"open"]
+
+
 def test_init_fences_the_older_producer_and_ends_its_transaction(
     log: Log, producer, group, topic_factory, read_all
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from streams import Context, agent
 from streams.catalog import Catalog
 from streams.clock import SystemClock
-from streams.errors import DeadlineTooLate, TopicDrift
+from streams.errors import DeadlineTooLate, TopicDrift, UsageError
 from streams.ports import TopicSpec
 from streams.provision import TopicPlan, apply, plan
 from streams.records import AgentCard
@@ -128,6 +128,7 @@ def test_without_any_of_its_topics_an_agent_may_begin_with_another_count() -> No
         ("costs", {"cleanup.policy": "compact"}, "cleanup.policy=compact"),
         ("agents", {"cleanup.policy": "delete"}, "cleanup.policy=delete"),
         ("tasks.echo", {"retention.ms": str(RETENTION_MARGIN_MS)}, "keeps no deadline"),
+        ("dead.echo", {"max.message.bytes": "1048576"}, "does not take the tasks of tasks.echo"),
     ],
 )
 def test_what_agents_cannot_rest_on_is_refused(
@@ -161,6 +162,20 @@ def test_an_operators_own_retention_stands_and_is_on_the_card() -> None:
     log = made("tasks.echo", {"retention.ms": str(RETENTION_MARGIN_MS + hour)})
     (card,) = planned(log).cards
     assert card.deadline_max_ms == hour
+
+
+def test_a_new_dead_topic_takes_what_an_operators_tasks_topic_takes() -> None:
+    log = made("tasks.echo", {"max.message.bytes": "4194304"})
+    specs = {spec.name: spec for spec in plan(log, TOPICS, [echo]).to_create}
+    assert specs["dead.echo"].config["max.message.bytes"] == "8388608"
+
+
+@pytest.mark.parametrize("field", ["tenant", "task_id"])
+def test_a_text_that_costs_and_results_carry_is_bounded(field: str) -> None:
+    card = AgentCard("echo", "1", "echo", "{}", "{}", 86_400_000, 0)
+    new_task(card, b"1", 1_000_000, **{"task_id": "t", field: "x" * 200})
+    with pytest.raises(UsageError, match=f"{field} has at most 200 characters"):
+        new_task(card, b"1", 1_000_000, **{"task_id": "t", field: "x" * 201})
 
 
 def test_a_task_whose_topic_keeps_no_deadline_is_refused() -> None:

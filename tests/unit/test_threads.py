@@ -6,12 +6,14 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
 from streams.ports import Stepper, Wait
-from streams.threads import ThreadRunner
+from streams.threads import TICK_S, ThreadRunner
 
 
 def call(function: Callable[[], object]) -> object:
@@ -36,7 +38,7 @@ def test_a_call_brings_its_error() -> None:
 def test_a_process_does_not_wait_for_a_call_that_hangs() -> None:
     code = (
         "import asyncio, threading\n"
-        "from streams.threads import ThreadRunner\n"
+        "from streams.threads import TICK_S, ThreadRunner\n"
         "async def main():\n"
         "    hanging = asyncio.create_task(ThreadRunner().call(threading.Event().wait))\n"
         "    await asyncio.sleep(0)\n"
@@ -88,3 +90,19 @@ def test_steps_of_others_do_not_shorten_a_wait() -> None:
     running = runner.spawn("steps", steps())
     assert runner.wait_until(lambda: steps_left == 0, 20, lambda: None)
     assert running.join(10)
+
+
+def test_steps_of_others_bring_no_tick_nearer() -> None:
+    """A tick is a call on the consumer: the committer's steps must not multiply it."""
+    runner, ticks = ThreadRunner(), list[float]()
+    pause, ended = runner.signal(), False
+
+    def steps() -> Stepper:
+        while not ended:
+            yield Wait(pause, 0.0005)
+
+    running = runner.spawn("steps", steps())
+    assert runner.wait_until(lambda: len(ticks) == 4, 20, lambda: ticks.append(time.monotonic()))
+    ended = True
+    assert running.join(10)
+    assert all(after - before >= TICK_S for before, after in pairwise(ticks))

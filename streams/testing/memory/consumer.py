@@ -47,11 +47,12 @@ class MemoryGroupConsumer:
             return Consumed((), errors)
         self._serve_group(now, errors)
         skip = frozenset((self._topic, p) for p in self._paused)
-        records, failed, _ = self._fetcher.fetch(records_max, skip)
+        records, failed, ended = self._fetcher.fetch(records_max, skip)
         if not (records or failed or errors):
             idle(min(timeout_s, self._broker.idle_s))
             self._client.require_alive()
-        return Consumed(records, [*errors, *failed, *self._told(args, applied=True)])
+        errors += [*failed, *self._told(args, applied=True)]
+        return Consumed(records, errors, ended)
 
     def membership(self) -> Membership:
         self._client.require_alive()

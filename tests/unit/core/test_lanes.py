@@ -19,6 +19,7 @@ class Item:
     number: int = 0
     state: str = field(default="queued")
     """queued, running, waiting (for a retry), done, dropped."""
+    stuck: bool = False
 
 
 def scheduler(concurrency: int = 2, gate: Gate | None = None) -> Scheduler[Item]:
@@ -31,6 +32,7 @@ class Model(RuleBasedStateMachine):
     @initialize(a=st.integers(1, 4), b=st.integers(1, 4))
     def begin(self, a: int, b: int) -> None:
         self.gate = Gate()
+        self.now = 0.0
         self.schedulers = [Scheduler[Item](a, self.gate), Scheduler[Item](b, self.gate)]
         self.possessions = [[Lanes() for _ in range(3)] for _ in range(2)]
         self.items: list[list[Item]] = [[], []]
@@ -73,12 +75,26 @@ class Model(RuleBasedStateMachine):
     def stop(self, data: st.DataObject, how: str) -> None:
         running = [(w, item) for w in (0, 1) for item in self._in(w, "running")]
         which, item = data.draw(st.sampled_from(running))
+        item.stuck = False
         if how == "finish" or item.lanes.ended:
             item.state = "done"
             self.schedulers[which].finish(item)
         else:
             item.state = "waiting"
             self.schedulers[which].suspend(item)
+
+    @precondition(lambda self: any(self._in(w, "running") for w in (0, 1)))
+    @rule(data=st.data())
+    def disregard(self, data: st.DataObject) -> None:
+        running = [(w, item) for w in (0, 1) for item in self._in(w, "running")]
+        which, item = data.draw(st.sampled_from(running))
+        item.stuck = True
+        self.schedulers[which].disregard(item)
+
+    @rule(seconds=st.sampled_from([0.05, 0.5, 1.0, 3.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.gate.look(self.now)
 
     @precondition(lambda self: any(self._in(w, "waiting") for w in (0, 1)))
     @rule(data=st.data())
@@ -110,7 +126,7 @@ class Model(RuleBasedStateMachine):
             if not taken and not running:
                 break
             for which, item in running:
-                item.state = "done"
+                item.state, item.stuck = "done", False
                 self.schedulers[which].finish(item)
             self.counters_are_right()
         for which in (0, 1):
@@ -129,6 +145,7 @@ class Model(RuleBasedStateMachine):
             assert tested.queued == len(self._in(which, "queued", "resumed", "waiting"))
             lanes_seen = [(i.lanes, i.lane) for i in here if i.lane is not None]
             assert len(lanes_seen) == len(set(lanes_seen)), "two of a lane at once"
+        running = [item for item in running if not item.stuck]
         assert self.gate.running == len(running)
         assert self.gate.alone == any(item.alone for item in running)
         if self.gate.alone:
@@ -200,3 +217,54 @@ def test_a_quarantined_task_starts_when_all_others_that_were_ready_are_gone() ->
     tested.finish(first)
     tested.end(gone)
     assert tested.take() is second
+
+
+def waiting_for(gate: Gate, seconds: float) -> list[bool]:
+    """Whether others may start, looked at each 50 ms of a time."""
+    steps = range(round(seconds / 0.05) + 1)
+    return [gate.look(step * 0.05) or gate.open for step in steps]
+
+
+def test_one_in_quarantine_that_waits_for_a_long_task_lets_others_run() -> None:
+    gate, lanes = Gate(), Lanes()
+    tested = scheduler(4, gate)
+    long, suspect = Item(None, lanes), Item(None, lanes, alone=True)
+    tested.add(long)
+    assert tested.take() is long
+    tested.add(suspect)
+    others = [Item(None, lanes, number=n) for n in range(20)]
+    for item in others:
+        tested.add(item)
+    assert tested.take() is None, "they wait for the moment at which nothing runs"
+    may = waiting_for(gate, 31)
+    waits = "".join("o" if open_ else "." for open_ in may)
+    assert 0.45 < waits.count("o") / len(waits) < 0.55, "as long as it waited"
+    assert [len(wait) for wait in waits.split("o") if wait][:3] == [20, 40, 80], "ever longer"
+    gate.open = True
+    started = [tested.take() for _ in range(3)]
+    assert started == others[:3]
+    for item in others[:3]:
+        tested.finish(item)
+    tested.finish(long)
+    assert tested.take() is suspect, "nothing runs: its moment"
+    assert not gate.open
+
+
+def test_a_task_that_does_not_end_is_not_waited_for() -> None:
+    gate, lanes = Gate(), Lanes()
+    tested = scheduler(4, gate)
+    stuck, suspect, other = Item(None, lanes), Item(None, lanes, alone=True), Item(None, lanes)
+    tested.add(stuck)
+    assert tested.take() is stuck
+    tested.add(suspect)
+    assert tested.take() is None
+    tested.disregard(stuck)
+    assert tested.take() is suspect
+    tested.add(other)
+    assert tested.take() is None
+    tested.disregard(suspect)
+    assert tested.take() is other
+    assert tested.running == 3, "their places are taken all the same"
+    for item in (stuck, suspect, other):
+        tested.finish(item)
+    assert (gate.running, tested.running) == (0, 0)

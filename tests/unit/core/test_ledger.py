@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -28,6 +28,7 @@ class Model(RuleBasedStateMachine):
         self.broker: dict[int, Committed | None] = dict.fromkeys(PARTITIONS)
         self.ends = dict.fromkeys(PARTITIONS, 0)
         self.done: dict[int, set[int]] = {p: set() for p in PARTITIONS}
+        self.markers: dict[int, set[int]] = {p: set() for p in PARTITIONS}
         self.epochs: dict[int, list[int]] = {p: [0] for p in PARTITIONS}
         self.published = Ownership()
         self.ended: list[Possession] = []
@@ -47,8 +48,19 @@ class Model(RuleBasedStateMachine):
         assert gained.epoch > max(self.epochs[partition]), "an epoch came back"
         self.epochs[partition].append(gained.epoch)
         self.given[partition, gained.epoch] = set()
-        for offset in range(gained.progress.base, self.ends[partition]):
+        for offset in self._records(partition, gained.progress.base):
             assert gained.progress.fetched(offset) == (offset not in self.done[partition])
+
+    def _records(self, partition: int, start: int = 0) -> list[int]:
+        return [o for o in range(start, self.ends[partition]) if o not in self.markers[partition]]
+
+    @rule(partition=st.sampled_from(PARTITIONS), told=st.booleans())
+    def end_a_transaction(self, partition: int, told: bool) -> None:
+        """A marker takes an offset; whoever reads to the end is told where that is."""
+        self.markers[partition].add(self.ends[partition])
+        self.ends[partition] += 1
+        if told:
+            self.ledger.reached(partition, self.ends[partition])
 
     @rule(partitions=st.sets(st.sampled_from(PARTITIONS), min_size=1))
     def end(self, partitions: set[int]) -> None:
@@ -103,7 +115,7 @@ class Model(RuleBasedStateMachine):
         data=st.data(),
     )
     def transact(self, outcome: str, most: int, meanwhile: str, data: st.DataObject) -> None:
-        pending = self.ledger.pending
+        pending = self.ledger.pending or self.ledger.trailing
         plan = self.ledger.plan(self.published, most)
         if plan is None:
             current = {p: s.epoch for p, s in self.ledger.possessions.items()}
@@ -154,7 +166,7 @@ class Model(RuleBasedStateMachine):
         self.ledger.reconcile({partition: claim})
         plan = self.ledger.plan(self.published, 100)
         assert plan is None or partition not in plan.offsets, "over the rival's offset"
-        assert (plan is not None) == self.ledger.pending
+        assert (plan is not None) == (self.ledger.pending or self.ledger.trailing)
         self.end({partition})
 
     @invariant()
@@ -163,7 +175,7 @@ class Model(RuleBasedStateMachine):
             return
         for partition in PARTITIONS:
             left = self._left(partition)
-            for offset in range(self.ends[partition]):
+            for offset in self._records(partition):
                 assert left.is_finished(offset) == (offset in self.done[partition])
 
     @invariant()
@@ -191,7 +203,9 @@ class Model(RuleBasedStateMachine):
             self._apply(plan)
             self.ledger.settle(plan)
         assert not self.ledger.pending
+        assert not self.ledger.trailing
         for partition, possession in self.ledger.possessions.items():
+            assert possession.committed == self._left(partition).offset
             assert possession.claimed
             assert possession.released == possession.releasing
             assert not possession.box
@@ -287,3 +301,81 @@ def test_held_counts_what_was_delivered() -> None:
     for offset in range(8):
         possession.progress.fetched(offset)
     assert ledger.held == 5
+
+
+def test_an_end_behind_markers_is_committed_once_and_never_before_what_is_open() -> None:
+    ledger = Ledger("me")
+    possession = ledger.gain(0, CompletionMap(0, 0))
+    settled(ledger)
+    possession.progress.fetched(0)
+    ledger.reached(0, 4)
+    assert not ledger.trailing, "offset 0 is open: its own commit takes the end along"
+    ledger.finish(outbox(possession, 0))
+    assert settled(ledger)[0] == CompletionMap(4, 4, (), "me", 1)
+    assert not ledger.trailing
+    ledger.reached(0, 7)
+    assert ledger.trailing
+    assert not ledger.pending, "nobody waits for it"
+    assert settled(ledger)[0].offset == 7
+    assert not ledger.trailing
+    ledger.reached(0, 7)
+    assert ledger.plan(owned(ledger), 10) is None
+
+
+@given(
+    partitions=st.integers(1, 8),
+    most=st.integers(1, 30),
+    each=st.integers(1, 12),
+    releasing=st.integers(0, 7),
+)
+def test_each_partition_gets_its_turn_and_a_releasing_one_its_mark(
+    partitions: int, most: int, each: int, releasing: int
+) -> None:
+    """However much is ready everywhere, all the time."""
+    ledger = Ledger("me")
+    possessions = [ledger.gain(p, CompletionMap(0, 0)) for p in range(partitions)]
+    settled(ledger)
+
+    def refill(possession: Possession) -> None:
+        while len(possession.box) < each:
+            offset = possession.progress.next
+            possession.progress.fetched(offset)
+            ledger.finish(outbox(possession, offset))
+
+    for _ in range(3):
+        served: set[int] = set()
+        for _ in range(partitions):
+            for possession in possessions:
+                refill(possession)
+            plan = ledger.plan(owned(ledger), most)
+            assert plan is not None
+            assert len(plan.outboxes) == min(most, each * partitions)
+            served |= {o.partition for o in plan.outboxes}
+            ledger.settle(plan)
+        assert served == set(range(partitions))
+
+    leaving = possessions[releasing % partitions]
+    for possession in possessions:
+        refill(possession)
+    ledger.release([leaving.partition])
+    for _ in range(-(-each // most)):
+        for possession in possessions:
+            if possession is not leaving:
+                refill(possession)
+        settled(ledger, most)
+    assert leaving.released
+    assert not leaving.box
+
+
+def test_what_failed_stays_at_the_head_until_it_is_committed() -> None:
+    ledger = Ledger("me")
+    for partition in range(2):
+        possession = ledger.gain(partition, CompletionMap(0, 0))
+        possession.progress.fetched(0)
+        ledger.finish(outbox(possession, 0))
+    firsts = []
+    for most in (2, 1, 1):
+        plan = ledger.plan(owned(ledger), most)
+        assert plan is not None
+        firsts.append(plan.outboxes[0])
+    assert len(set(firsts)) == 1

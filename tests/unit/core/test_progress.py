@@ -62,6 +62,15 @@ class Restarts(RuleBasedStateMachine):
             if wanted:
                 self.delivered.add(offset)
 
+    @rule(markers=st.integers(0, 3))
+    def read_to_the_end(self, markers: int) -> None:
+        self.end += markers
+        self.fetch(len(self.log))
+        self.progress.ended(self.end)
+        self.position = self.end
+        if not self.progress.incomplete:
+            assert self.progress.base == self.end
+
     @precondition(lambda self: self.delivered - self.finished)
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from types import SimpleNamespace
+
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError
 
 from streams.errors import BrokerUnreachable, LogError, SettingsInvalid
 from streams.kafka.consumer import KafkaGroupConsumer, parse_token
 from streams.kafka.log import KafkaLog
+from streams.ports import TopicSpec
 
 NOBODY = "127.0.0.1:1"
 
@@ -111,3 +115,39 @@ class Closing:
 def test_a_consumer_that_is_being_closed_is_no_member_any_more() -> None:
     consumer = KafkaGroupConsumer(Closing(), "t", "g")  # type: ignore[arg-type]
     assert not consumer.membership().valid
+
+
+class TwoBrokers:
+    """An admin client whose calls two brokers answer in turn; the second learns late."""
+
+    def __init__(self, learns_after: int) -> None:
+        self.asked = 0
+        self._learns_after = learns_after
+        self._made: dict[str, SimpleNamespace] = {}
+
+    def create_topics(self, topics, request_timeout) -> dict[str, Future[None]]:
+        done: Future[None] = Future()
+        done.set_result(None)
+        replicas = {0: SimpleNamespace(replicas=[1])}
+        for topic in topics:
+            self._made[topic.topic] = SimpleNamespace(error=None, partitions=replicas)
+        return {topic.topic: done for topic in topics}
+
+    def list_topics(self, topic=None, timeout=-1.0) -> SimpleNamespace:
+        self.asked += 1
+        knows = self.asked % 2 or self.asked > self._learns_after
+        unknown = SimpleNamespace(error=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), partitions={})
+        known = self._made if knows else {}
+        return SimpleNamespace(
+            topics=known if topic is None else {topic: known.get(topic, unknown)}
+        )
+
+
+def test_a_topic_that_was_just_made_is_waited_for_at_every_broker() -> None:
+    admin = KafkaLog(NOBODY).admin()
+    admin._client = brokers = TwoBrokers(learns_after=12)
+    admin.create_topics([TopicSpec("t", 1)])
+    for _ in range(20):
+        assert list(admin.topics(["t"])) == ["t"]
+    assert brokers.asked > 12
+    assert admin.topics(["never-made"]) == {}

@@ -361,3 +361,35 @@ def test_no_transaction_follows_a_slow_one_in_the_same_epoch(ends: str) -> None:
     after = calls[calls.index(ends) + 1 :]
     assert "begin" in after
     assert "init" in after[: after.index("begin")]
+
+
+def test_a_batch_that_is_too_large_as_a_whole_is_sent_in_parts() -> None:
+    """The broker refuses all of a partition's records; each alone would fit."""
+    fleet = Simulation(work)
+    planned = 0
+
+    def refuse(call: Call) -> None:
+        nonlocal planned
+        if not call.client.startswith("pool.") or call.applied:
+            return
+        if call.method == "begin":
+            shared = fleet.hosts[0].pools[0].shared
+            plan = shared.ledger.plan(shared.ownership, outboxes_max())
+            planned = len(plan.outboxes) if plan else 0
+        elif call.method == "deliver" and call.args[0] == "costs" and planned > 5:
+            raise abortable("MSG_SIZE_TOO_LARGE")
+
+    def outboxes_max() -> int:
+        return fleet.hosts[0].pools[0]._committer._outboxes_max
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(work, 0)
+            fleet.log.faults.append(refuse)
+            handles = [await client.submit(work, n) for n in range(TASKS)]
+            for handle in handles:
+                assert (await handle.record(60)).status == "succeeded"
+            assert fleet.hosts[0].pools[0].shared.stats.aborts
+            fleet.verify()
+
+    simulate(scenario)

@@ -106,7 +106,8 @@ def test_new_tasks_appear_only_if_their_parent_ends_well() -> None:
     simulate(scenario)
 
 
-def test_an_attempt_that_is_over_can_submit_nothing_any_more() -> None:
+@pytest.mark.parametrize("ends", ["failed", "well"])
+def test_an_attempt_that_is_over_can_submit_and_charge_nothing_any_more(ends: str) -> None:
     said: list[str] = []
 
     @agent
@@ -119,11 +120,17 @@ def test_an_attempt_that_is_over_can_submit_nothing_any_more() -> None:
             await ctx.submit(child, "straggler")
         except Exception as error:
             said.append(str(error))
+        try:
+            ctx.charge("straggler", amount_micros=1)
+        except Exception as error:
+            said.append(str(error))
 
     @agent(retry=Retry(attempts=2, delay=1))
     async def parent(ctx: Context, text: str) -> str:
         if ctx.attempt == 1:
             background.append(asyncio.create_task(straggle(ctx)))
+            if ends == "well":
+                return text
             raise ValueError
         await asyncio.sleep(10)
         return text
@@ -134,8 +141,34 @@ def test_an_attempt_that_is_over_can_submit_nothing_any_more() -> None:
     async def scenario() -> None:
         async with fleet as client:
             await client.ask(parent, "x")
-            assert said == ["this attempt is over, so nothing can be submitted from it"]
+            await background[0]
+            assert said == [
+                "this attempt is over, so nothing can be submitted from it",
+                "this attempt is over, so nothing can be charged from it",
+            ]
             assert fleet.tasks(child) == []
+            assert fleet.costs() == []
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_what_the_clean_up_of_a_cut_attempt_has_paid_for_is_charged() -> None:
+    @agent(timeout=1, retry=Retry(attempts=1))
+    async def slow(ctx: Context, text: str) -> str:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ctx.charge("until then", amount_micros=3)
+        return text
+
+    fleet = Simulation(slow)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            record = await (await client.submit(slow, "x")).record(60)
+            assert (record.status, record.cost_micros) == ("failed", 3)
+            fleet.verify()
 
     simulate(scenario)
 

@@ -1,0 +1,85 @@
+"""Quarantine slows a process down and does not stop it, whatever else runs in it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from streams import Context, Retry, agent
+from streams.core.ledger import DEATHS_MAX
+from streams.worker.host import Host
+
+from .simulation import Simulation, simulate, until
+
+
+@agent
+async def suspected(ctx: Context, text: str) -> str:
+    return text
+
+
+@agent
+async def other(ctx: Context, text: str) -> str:
+    return text
+
+
+def suspect(host: Host, name: str) -> None:
+    """As if owners of all its partitions had died too often in a row."""
+    (pool,) = [pool for pool in host.pools if pool.agent.name == name]
+    for possession in pool.shared.ledger.possessions.values():
+        possession.deaths, possession.suspects_below = DEATHS_MAX + 1, 1_000
+
+
+def test_a_long_task_does_not_make_a_quarantine_hold_all_others() -> None:
+    begun: list[str] = []
+
+    @agent
+    async def long(ctx: Context, text: str) -> str:
+        begun.append(text)
+        await asyncio.sleep(90)
+        return text
+
+    fleet = Simulation(long, suspected, other)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            slow = await client.submit(long, "x")
+            await until(lambda: bool(begun))
+            suspect(fleet.hosts[0], "suspected")
+            alone = await client.submit(suspected, "y")
+            await until(lambda: fleet.hosts[0].pools[1].executor.scheduler.quarantined == 1)
+            for number in range(3):
+                assert await client.ask(other, str(number), timeout=20) == str(number)
+            assert fleet.results(long) + fleet.results(suspected) == []
+            assert await slow.result(700) == "x"
+            assert await alone.result(60) == "y"
+
+    simulate(scenario)
+
+
+def test_a_handler_that_ignores_its_cut_does_not_hold_a_quarantine() -> None:
+    begun: list[str] = []
+    free = False
+
+    @agent(timeout=1, retry=Retry(attempts=1))
+    async def stubborn(ctx: Context, text: str) -> str:
+        begun.append(text)
+        while not free:
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                continue
+        return text
+
+    fleet = Simulation(stubborn, suspected)
+
+    async def scenario() -> None:
+        nonlocal free
+        async with fleet as client:
+            await client.submit(stubborn, "x")
+            await until(lambda: bool(begun))
+            suspect(fleet.hosts[0], "suspected")
+            assert await client.ask(suspected, "y", timeout=60) == "y"
+            assert not fleet.results(stubborn)
+            free = True
+            await until(lambda: len(fleet.results(stubborn)) == 1)
+
+    simulate(scenario)
