@@ -18,6 +18,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 PLOTS = ROOT / "docs" / "benchmarks"
 TEXT = ROOT / "bench" / "page.md"
 """What the page says around its tables; ``{{name}}`` stands for one."""
+BUSY_LOAD = 1.0
+"""Processes that want to run before the first is ours: more, and figures say little."""
 Rows = Sequence[Sequence[str]]
 
 
@@ -48,17 +50,21 @@ def page(results: Results, text: str) -> str:
 
 
 def surroundings(results: Results) -> str:
-    """Where and when; one entry for each set of sections measured together."""
-    together: dict[str, list[str]] = {}
+    """Where and when: a line for each set of parts measured together, then what they share."""
+    when: dict[str, list[str]] = {}
+    where: dict[str, None] = {}
     for name, section in results.items():
         around = section.around
-        versions = ", ".join(f"{package} {found}" for package, found in around.versions.items())
+        busy = ", **on a busy machine: worth little**" if around.load > BUSY_LOAD else ""
         line = (
-            f"{around.date}, commit {around.commit}, {around.machine}, load {around.load} before; "
-            f"{around.tasks:,} tasks a run, {around.runs} runs; {versions}"
+            f"{around.date}, commit {around.commit}, {around.tasks:,} tasks a run, "
+            f"{around.runs} counted; load {around.load} before{busy}"
         )
-        together.setdefault(line, []).append(name)
-    return "\n".join(f"- {', '.join(names)}: {line}." for line, names in together.items())
+        when.setdefault(line, []).append(name)
+        versions = ", ".join(f"{package} {found}" for package, found in around.versions.items())
+        where[f"{around.machine}; {versions}"] = None
+    lines = [f"{', '.join(names)}: {line}" for line, names in when.items()] + list(where)
+    return "\n".join(f"- {line}." for line in lines)
 
 
 def targets(results: Results) -> str:

@@ -29,8 +29,7 @@ BIN = ROOT / ".venv-bench" / "bin"
 LOOK_S = 0.02
 LIMIT_S = 180
 END_S = 10
-REDIS_PART = 5
-"""Systems on Redis get this part of the tasks: they take as long."""
+SLOW_PART = 5
 EXACTLY, AT_LEAST = "exactly once", "at least once"
 
 
@@ -56,6 +55,8 @@ class Peer:
     promise: str
     worker: str
     """Its command line."""
+    part: int = SLOW_PART
+    """It gets this part of the tasks, so that all take about as long."""
 
 
 CELERY = "celery -A bench.peers.celery worker --pool solo -l ERROR"
@@ -70,7 +71,7 @@ PEERS = {
     "Taskiq": Peer("taskiq", "Redis", AT_LEAST, f"{TASKIQ} --log-level ERROR"),
     "Faust": Peer("faust", "Kafka", AT_LEAST, FAUST),
     "FastStream": Peer("faststream", "Kafka", AT_LEAST, FASTSTREAM),
-    "FastStream, batches": Peer("faststream", "Kafka", AT_LEAST, f"{FASTSTREAM} batches"),
+    "FastStream, batches": Peer("faststream", "Kafka", AT_LEAST, f"{FASTSTREAM} batches", 1),
 }
 PROMISES = {SPINE: EXACTLY, BARE: EXACTLY, PLAIN: AT_LEAST} | {
     name: peer.promise for name, peer in PEERS.items()
@@ -108,10 +109,10 @@ def peers(bench: Bench, durability: Durability) -> Iterator[Series]:
 def _peer(
     bench: Bench, peer: Peer, group: str, tasks: int, durability: Durability
 ) -> dict[str, float]:
+    tasks //= peer.part
     with ExitStack() as stack:
         store: Store
         if peer.store == "Redis":
-            tasks = max(1, tasks // REDIS_PART)
             store = stack.enter_context(redis(durability.redis_fsync))
             load = [BIN / "python", "-m", f"bench.peers.{peer.adapter}", str(tasks)]
             around = _environment(store, group)
