@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -188,6 +188,7 @@ def _environment(store: Store, group: str) -> dict[str, str]:
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
     """End the worker's whole session: nothing more is asked of it, so without grace."""
-    if worker.poll() is None:
+    # Also when the worker itself has ended: what it started may go on.
+    with suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)
     worker.wait(END_S)
