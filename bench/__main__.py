@@ -1,120 +1,97 @@
-"""Measure the worker against the bare loop, in turns on one broker, and print medians."""
+"""Measure the worker against the bare loop and its peers, in turns, and print medians."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import subprocess
+import signal
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-import confluent_kafka
-
-from bench.load import make_topics, measured, preload
+from bench import guard, own, stages
+from bench.own import Bench
+from bench.peers import compare
+from bench.processes import ROOT
+from bench.report import lines, summary, write_page
+from bench.results import LATEST, RECORDED, Results, Section, load, save, surroundings
+from bench.series import Series
 from streams.testing import Kafka
 
-ROOT = Path(__file__).resolve().parents[1]
-SYSTEMS = ("bare", "spine")
-LIMIT_S = 300
-LATENCY_TASKS = 500
-WARM_UP_PART = 10
-"""The first run, of this part of the tasks, warms the broker up and is not counted."""
+Measure = Callable[[Bench], Iterator[Series]]
+PARTS: dict[str, Measure] = {
+    "partitions": own.partitions,
+    "waiting": own.waiting,
+    "answering": own.answering,
+    "submitting": own.submitting,
+    "growing": own.growing,
+    "stages": stages.stages,
+    "peers": partial(compare.peers, durability=compare.PROCESS),
+    "peers-fsync": partial(compare.peers, durability=compare.MACHINE),
+}
+"""Everything that can be measured, in order."""
+PROPERTIES = {"peers-fsync": compare.MACHINE.kafka}
+"""What the broker is set to for a part."""
+NEEDS_PEERS = ("peers", "peers-fsync", "stages")
 
 
 def main() -> None:
     """Parse the options and run."""
+    options = parse(sys.argv[1:])
+    # Ended from outside, it still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if options.guard:
+        sys.exit(guard.record() if options.record else guard.guard())
+    chosen = options.only or [name for name in PARTS if name != "peers-fsync"]
+    if not compare.BIN.is_dir() and any(name in chosen for name in NEEDS_PEERS):
+        sys.exit("error: the peers' environment is missing\nhint: make bench makes it")
+    run(chosen, options)
+    if options.record:
+        save(load(LATEST), RECORDED)
+        write_page()
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--tasks", type=int, default=50_000, metavar="N", help="tasks of each run")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        metavar="PART",
+        help=f"{', '.join(PARTS)}; all but the last if nothing is said",
+    )
+    parser.add_argument("--tasks", type=int, default=40_000, metavar="N", help="tasks of each run")
     parser.add_argument("--runs", type=int, default=3, metavar="K", help="runs of each system")
-    parser.add_argument("--partitions", type=int, default=12, metavar="P")
-    options = parser.parse_args()
-    print_surroundings(options)
-    with Kafka() as kafka:
-        compare(kafka.bootstrap, options.tasks, options.runs, options.partitions)
-        client_side(kafka.bootstrap, options.tasks, options.runs, options.partitions)
-
-
-def compare(bootstrap: str, tasks: int, runs: int, partitions: int) -> None:
-    """Both systems in turns: no-op tasks/s and CPU per task."""
-    rates: dict[str, list[float]] = {system: [] for system in SYSTEMS}
-    cpu_micros: dict[str, list[float]] = {system: [] for system in SYSTEMS}
-    for run in range(runs + 1):
-        count = tasks if run else max(1, tasks // WARM_UP_PART)
-        for system in SYSTEMS:
-            prefix = f"{system}-{run}"
-            topics = make_topics(bootstrap, prefix, partitions)
-            preload(bootstrap, topics, count, partitions)
-            report = module(f"bench.{system}", bootstrap, prefix, count)
-            rate = measured(bootstrap, topics, partitions)
-            assert rate.results == count, f"{system}: {rate.results} results of {count} tasks"
-            if run:
-                rates[system].append(rate.per_second)
-                cpu_micros[system].append(report["cpu_s"] / count * 1e6)
-                print(f"  run {run}  {system:5}  {rate.per_second:9,.0f} tasks/s", file=sys.stderr)
-    for system in SYSTEMS:
-        show(f"{system}: tasks/s", rates[system])
-        show(f"{system}: CPU per task, µs", cpu_micros[system])
-    ratio = statistics.median(rates["spine"]) / statistics.median(rates["bare"])
-    print(f"{'spine / bare: tasks/s':32} {ratio:10.2f}")
-
-
-def client_side(bootstrap: str, tasks: int, runs: int, partitions: int) -> None:
-    """Submit rate without a worker, then latency with one at low load."""
-    make_topics(bootstrap, "submit", partitions)
-    submitted = [module("bench.client", "submit", bootstrap, "submit", tasks) for _ in range(runs)]
-    show("submit: tasks/s accepted", [rate for (rate,) in submitted])
-    make_topics(bootstrap, "latency", partitions)
-    worker = subprocess.Popen(command("bench.spine", bootstrap, "latency", 0), cwd=ROOT)
-    try:
-        took = sorted(module("bench.client", "latency", bootstrap, "latency", LATENCY_TASKS))
-    finally:
-        worker.kill()
-        worker.wait()
-    cuts = statistics.quantiles(took, n=100)
-    print(
-        f"{'submit → result, ms':32} {cuts[49]:10.1f}   p99 {cuts[98]:.1f}, max {took[-1]:.1f} "
-        f"({len(took)} tasks, 50/s)"
+    parser.add_argument(
+        "--grown", type=int, default=1_000_000, metavar="N", help="tasks of the part growing"
     )
-
-
-def command(name: str, *arguments: object) -> list[str]:
-    return [sys.executable, "-m", name, *map(str, arguments)]
-
-
-def module(name: str, *arguments: object) -> Any:
-    """Run a module of this folder in a process of its own; what it printed, as JSON."""
-    done = subprocess.run(
-        command(name, *arguments), cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=LIMIT_S
+    parser.add_argument("--record", action="store_true", help="make docs/benchmarks.md of it")
+    parser.add_argument(
+        "--guard", action="store_true", help="only compare with the recorded commit"
     )
-    return json.loads(done.stdout)
+    options = parser.parse_args(arguments)
+    if options.tasks < 100 or options.runs < 1:
+        parser.error("at least 100 tasks and 1 run")
+    return options
 
 
-def show(what: str, values: Sequence[float]) -> None:
-    """A median with its range."""
-    median = statistics.median(values)
-    print(f"{what:32} {median:10,.1f}   {min(values):,.1f} to {max(values):,.1f}")
-
-
-def print_surroundings(options: argparse.Namespace) -> None:
-    """Machine, versions and commit: figures mean nothing without them."""
-    git = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    print(
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, load "
-        f"{os.getloadavg()[0]:.1f}; Python {platform.python_version()}, confluent-kafka "
-        f"{version('confluent-kafka')} (librdkafka {confluent_kafka.libversion()[0]}); "
-        f"agentstreams {version('agentstreams')} at {commit or 'no commit'}"
-    )
-    print(
-        f"{options.tasks:,} tasks per run, {options.partitions} partitions, one broker on this "
-        f"machine; medians of {options.runs} interleaved runs, then the range"
-    )
+def run(chosen: Sequence[str], options: argparse.Namespace) -> None:
+    """Measure, print and save each part as it is done."""
+    around = surroundings(options.tasks, options.runs)
+    print(f"{around.machine}, load {around.load}; commit {around.commit}; {around.date}")
+    print(", ".join(f"{package} {version}" for package, version in around.versions.items()))
+    results: Results = {}
+    for name in chosen:
+        with Kafka(properties=PROPERTIES.get(name)) as kafka:
+            bench = Bench(kafka.bootstrap, options.tasks, options.runs, options.grown)
+            print(f"\n{name}", flush=True)
+            measured: list[Series] = []
+            for series in PARTS[name](bench):
+                measured.append(series)
+                print(lines([series]), flush=True)
+        results[name] = Section(around, measured)
+        save({name: results[name]}, LATEST)
+    print(f"\nfigures to reach\n{summary(results)}\n\nresults: {LATEST.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+import asyncio
 
-from streams import Context, agent
+from bench.payload import NAME, Document, Summary, summarise
+from streams import Agent, Context, agent
 
-NAME = "noop"
-TEXT = "A paragraph of the usual length, so that records have the size they have in real work. " * 2
-
-
-class Document(BaseModel):
-    """What goes in."""
-
-    title: str
-    text: str
+CONCURRENCY = 1_000
+TIMEOUT_S = 30
 
 
-class Summary(BaseModel):
-    """What comes out."""
+def noop_agent(concurrency: int = CONCURRENCY, seconds: float = 0) -> Agent[Document, Summary]:
+    """Validated in and out, with one cost; waits ``seconds``, if any."""
 
-    title: str
-    length: int
+    @agent(name=NAME, concurrency=concurrency, timeout=TIMEOUT_S)
+    async def noop(ctx: Context, document: Document) -> Summary:
+        if seconds:
+            await asyncio.sleep(seconds)
+        ctx.charge("characters", amount_micros=len(document.text))
+        return summarise(document)
+
+    return noop
 
 
-@agent(name=NAME, concurrency=1_000, timeout=30)
-async def noop(ctx: Context, document: Document) -> Summary:
-    """Validated in and out, with one cost."""
-    ctx.charge("characters", amount_micros=len(document.text))
-    return Summary(title=document.title, length=len(document.text))
+noop = noop_agent()

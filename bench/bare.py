@@ -3,16 +3,19 @@
 Consume, decode, one asyncio task with a time-out, encode a result and a cost, produce both,
 commit with the offsets in a transaction every COMMIT_S. No validation, order, retries,
 completion map, ownership or metrics. It shows what Kafka, the client and Avro cost here.
+
+With ``at-least-once`` the same loop has no transaction: it waits until the results are
+acknowledged and commits the offsets then. The difference is what exactly-once costs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -21,7 +24,8 @@ import uvloop
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
-from bench.agents import NAME
+from bench.payload import NAME
+from bench.processes import cpu_s
 from streams.resources import data_folder
 from streams.topics import Topics
 
@@ -29,6 +33,7 @@ COMMIT_S = 0.03
 BATCH_MAX = 500
 AHEAD_MAX = 4_000
 PREFIX_BYTES = 10
+EXACTLY_ONCE = "exactly-once"
 Finished = tuple[Message, bytes, bytes]
 
 
@@ -52,17 +57,19 @@ def encoder(name: str) -> Callable[[dict[str, Any]], bytes]:
 class Bare:
     """One process with three parties: a thread that polls, the event loop, one that commits."""
 
-    def __init__(self, bootstrap: str, prefix: str, tasks: int) -> None:
+    def __init__(self, bootstrap: str, prefix: str, tasks: int, exactly_once: bool) -> None:
         topics = Topics(prefix)
         self._tasks_topic, self._results, self._costs = (
             topics.tasks(NAME),
             topics.results(NAME),
             topics.costs,
         )
+        self._exactly_once = exactly_once
         self._left = tasks
         self._finished: list[Finished] = []
         self._ahead = 0
         self._over = threading.Event()
+        self._written: deque[dict[int, int]] = deque()
         self._task, self._result, self._cost = schema("Task"), encoder("Result"), encoder("Cost")
         self._consumer = Consumer(
             {
@@ -79,7 +86,8 @@ class Bare:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
-                "transactional.id": f"{prefix}-bare",
+                "enable.idempotence": True,
+                **({"transactional.id": f"{prefix}-bare"} if exactly_once else {}),
                 "compression.type": "lz4",
                 "linger.ms": 1,
                 "retry.backoff.ms": 5,
@@ -93,7 +101,8 @@ class Bare:
     async def run(self) -> None:
         """Work until every task has its committed result."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(self._producer.init_transactions, 30)
+        if self._exactly_once:
+            await asyncio.to_thread(self._producer.init_transactions, 30)
         self._consumer.subscribe([self._tasks_topic])
         await asyncio.gather(asyncio.to_thread(self._poll), asyncio.to_thread(self._commit))
         self._consumer.close()
@@ -106,11 +115,21 @@ class Bare:
             batch = self._consumer.consume(BATCH_MAX, 0.02)
             # Here, because a call from another thread would wait behind the next consume.
             self._membership = self._consumer.consumer_group_metadata()
+            self._commit_written(asynchronous=True)
             if batch:
                 if not self.cpu_before:
                     self.cpu_before = cpu_s()
                 self._ahead += len(batch)
                 self._loop.call_soon_threadsafe(self._start, batch)
+        self._commit_written(asynchronous=False)
+
+    def _commit_written(self, *, asynchronous: bool) -> None:
+        """At least once: commit the offsets whose results are acknowledged."""
+        written: dict[int, int] = {}
+        while self._written:
+            written |= self._written.popleft()
+        if written:
+            self._consumer.commit(offsets=self._positions(written), asynchronous=asynchronous)
 
     def _start(self, batch: list[Message]) -> None:
         self._running = [self._loop.create_task(self._handle(message)) for message in batch]
@@ -157,43 +176,48 @@ class Bare:
             began = time.monotonic()
             finished, self._finished = self._finished, []
             if finished:
-                self._transaction(finished)
+                self._write(finished)
             self._over.wait(max(0.0, COMMIT_S - (time.monotonic() - began)))
         self._over.set()
 
-    def _transaction(self, finished: list[Finished]) -> None:
+    def _write(self, finished: list[Finished]) -> None:
+        producer = self._producer
+        if self._exactly_once:
+            producer.begin_transaction()
+        offsets = self._produce(finished)
+        if self._exactly_once:
+            producer.send_offsets_to_transaction(self._positions(offsets), self._membership, 10)
+            producer.commit_transaction(10)
+        else:
+            assert producer.flush(10) == 0
+            self._written.append(offsets)
+        self._left -= len(finished)
+        self._ahead -= len(finished)
+
+    def _produce(self, finished: list[Finished]) -> dict[int, int]:
+        """Produce results and costs; the offsets to go on from."""
         producer, offsets = self._producer, dict[int, int]()
-        producer.begin_transaction()
         for message, result, cost in finished:
             partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None
             producer.produce(self._results, result, message.key(), partition)
             producer.produce(self._costs, cost, b"bare", 0)
+            # Tasks of one partition end in order here: none of them waits for anything.
             offsets[partition] = offset + 1
-        producer.send_offsets_to_transaction(
-            [TopicPartition(self._tasks_topic, p, offset) for p, offset in offsets.items()],
-            self._membership,
-            10,
-        )
-        producer.commit_transaction(10)
-        self._left -= len(finished)
-        self._ahead -= len(finished)
+        return offsets
+
+    def _positions(self, offsets: dict[int, int]) -> list[TopicPartition]:
+        return [TopicPartition(self._tasks_topic, p, offset) for p, offset in offsets.items()]
 
 
 async def noop(body: bytes) -> bytes:
     return body
 
 
-def cpu_s() -> float:
-    """CPU seconds of this process so far."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def main(bootstrap: str, prefix: str, tasks: str) -> None:
+def main(bootstrap: str, prefix: str, tasks: str, promise: str = EXACTLY_ONCE) -> None:
     async def run() -> float:
-        bare = Bare(bootstrap, prefix, int(tasks))
+        bare = Bare(bootstrap, prefix, int(tasks), promise == EXACTLY_ONCE)
         await bare.run()
         return cpu_s() - bare.cpu_before
 

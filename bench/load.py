@@ -1,12 +1,13 @@
-"""Topics, tasks that wait in them, and how fast their results came."""
+"""Topics, tasks that wait in them, and when their results came."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from confluent_kafka import Producer
 
-from bench.agents import NAME, TEXT, Document, noop
+from bench.agents import NAME, noop
+from bench.payload import document
 from streams.avro import encode
 from streams.catalog import Catalog, read_all
 from streams.clock import SystemClock
@@ -19,18 +20,7 @@ from streams.topics import Topics
 
 HOUR_MICROS = 3_600_000_000
 FLUSH_EACH = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Results of one run: how many, and the seconds from the first to the last."""
-
-    results: int
-    seconds: float
-
-    @property
-    def per_second(self) -> float:
-        return self.results / self.seconds if self.seconds else float("inf")
+FLUSH_S = 60
 
 
 def make_topics(bootstrap: str, prefix: str, partitions: int) -> Topics:
@@ -41,25 +31,31 @@ def make_topics(bootstrap: str, prefix: str, partitions: int) -> Topics:
     return topics
 
 
-def preload(bootstrap: str, topics: Topics, tasks: int, partitions: int) -> None:
-    """Write the tasks, evenly over the partitions."""
-    producer = Producer(
-        {"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 20}
-    )
+def encoded(tasks: int) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of that many tasks."""
     now = SystemClock().now_micros()
     for number in range(tasks):
         name = task_id(now)
-        body = Document(title=f"document {number}", text=TEXT).model_dump_json().encode()
-        task = Task(name, name, NAME, now, now + HOUR_MICROS, body)
-        producer.produce(topics.tasks(NAME), encode(task), name.encode(), number % partitions)
+        body = document(number).model_dump_json().encode()
+        yield name.encode(), encode(Task(name, name, NAME, now, now + HOUR_MICROS, body))
+
+
+def producer(bootstrap: str) -> Producer:
+    return Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 20})
+
+
+def preload(bootstrap: str, topics: Topics, tasks: int, partitions: int) -> None:
+    """Write the tasks, evenly over the partitions."""
+    client = producer(bootstrap)
+    for number, (key, value) in enumerate(encoded(tasks)):
+        client.produce(topics.tasks(NAME), value, key, number % partitions)
         if number % FLUSH_EACH == 0:
-            producer.flush()
-    left = producer.flush(60)
+            client.flush(FLUSH_S)
+    left = client.flush(FLUSH_S)
     assert left == 0, f"{left} tasks were not delivered"
 
 
-def measured(bootstrap: str, topics: Topics, partitions: int) -> Rate:
-    """The committed results, by the broker's append time."""
+def result_times(bootstrap: str, topics: Topics, partitions: int) -> list[float]:
+    """When each committed result was appended, by the broker's clock, in ms; sorted."""
     records = read_all(KafkaLog(bootstrap), topics.results(NAME), range(partitions), SystemClock())
-    times = [record.timestamp()[1] for record in records]
-    return Rate(len(times), (max(times) - min(times)) / 1_000 if times else 0.0)
+    return sorted(float(record.timestamp()[1]) for record in records)

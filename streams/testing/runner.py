@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 from math import isfinite
 from typing import Any, Protocol, TypeVar
 
@@ -65,6 +66,8 @@ class LoopRunning:
     def __init__(self, name: str, body: Callable[[], None], runner: LoopRunner) -> None:
         self.name = name
         self._stack: Any = greenlet(body)
+        # What a test sets in its context is seen by handlers that are started from here.
+        self._stack.gr_context = copy_context()
         self._runner = runner
         self._signal: LoopSignal | None = None
         self._due = runner.time.monotonic()

@@ -78,7 +78,11 @@ class LiveField:
         self.pools = [agent.name for agent in agents]
         catalog = Catalog(self.log, self.topics, SystemClock(), ThreadRunner())
         apply(
-            self.log, self.topics, catalog, agents, plan(self.log, self.topics, agents, PARTITIONS)
+            self.log,
+            self.topics,
+            catalog,
+            agents,
+            plan(self.log, self.topics, catalog, agents, PARTITIONS),
         )
         source = KafkaLog(kafka.bootstrap, IMPATIENT)
         card = catalog.known(self.pools[0])

@@ -70,7 +70,7 @@ class Stage:
         agents: list[Agent[Any, Any]] = load([AGENTS, GHOSTS])
         self.steady = next(agent for agent in agents if agent.name == "steady")
         catalog = Catalog(self.log, self.topics, SystemClock(), ThreadRunner())
-        todo = plan(self.log, self.topics, agents, PARTITIONS)
+        todo = plan(self.log, self.topics, catalog, agents, PARTITIONS)
         apply(self.log, self.topics, catalog, agents, todo)
         return self
 

@@ -166,7 +166,7 @@ def test_an_operators_own_retention_stands_and_is_on_the_card() -> None:
 
 def test_a_new_dead_topic_takes_what_an_operators_tasks_topic_takes() -> None:
     log = made("tasks.echo", {"max.message.bytes": "4194304"})
-    specs = {spec.name: spec for spec in plan(log, TOPICS, [echo]).to_create}
+    specs = {spec.name: spec for spec in planned(log).to_create}
     assert specs["dead.echo"].config["max.message.bytes"] == "8388608"
 
 

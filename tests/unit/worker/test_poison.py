@@ -86,7 +86,7 @@ def test_a_dead_letter_that_would_not_fit_leaves_the_original_where_it_is(value:
             assert (letter.source_partition, letter.source_offset) == (PLACE, 0)
             assert await client.ask(payer, "y") == "y"
             sound(fleet)
-            catalog = Catalog(fleet.log, fleet.topics, fleet.clock, fleet._around.runner)
+            catalog = Catalog(fleet.log, fleet.topics, fleet.clock, fleet.crew.runner())
             letters = Letters(fleet.log, fleet.topics, catalog, fleet.clock, "payer")
             assert letters.find(f"{PLACE}@0").task == (big if value != "no task" else None)
 
