@@ -23,6 +23,11 @@ class Item(Protocol):
         """In quarantine: it may have killed its worker, so nothing runs beside it."""
         ...
 
+    @property
+    def held(self) -> bool:
+        """In quarantine: another of its partition comes first, which is yet to be added."""
+        ...
+
 
 T = TypeVar("T", bound=Item)
 
@@ -40,18 +45,24 @@ class Lanes:
 
 PATIENCE_S = 1.0
 """How long others start nothing while one in quarantine waits for those that run."""
+ROW_MAX = 16
+"""How many in quarantine run one after the other before others have a turn."""
 
 
 class Gate:
     """Shared by all schedulers of a process, so that a task in quarantine runs alone in it.
 
-    After each such task others may start again, as many as its scheduler's concurrency; and if
-    those that run do not end, so that it waits in vain, they may for as long as it has waited. A
-    quarantine slows a worker down, it does not stop it.
+    After a row of such tasks, of at most ROW_MAX and about a second, others may start again, as
+    many as the row or as its scheduler's concurrency: each change of turns waits until all that runs has ended.
+    If those that run do not end, so that it waits in vain, others may start for as long as it has
+    waited. A quarantine slows a worker down, it does not stop it.
     """
 
     __slots__ = (
         "_patience_s",
+        "_row",
+        "_row_over",
+        "_row_since",
         "_since",
         "allowance",
         "alone",
@@ -75,12 +86,18 @@ class Gate:
         """Others may start although one in quarantine waits: those that run take too long."""
         self._since: float | None = None
         self._patience_s = PATIENCE_S
+        self._row = 0
+        self._row_since: float | None = None
+        self._row_over = False
 
     def look(self, now: float) -> bool:
         """Take turns by the time, told often while anything runs; True if others may start now.
 
         Each wait in vain doubles the next, so that one will be longer than any handler.
         """
+        if self.alone:
+            self._row_since = now if self._row_since is None else self._row_since
+            self._row_over = now - self._row_since >= PATIENCE_S
         if self.alone or not (self.waiting and self.running):
             self.open, self._since = False, None
         elif not self.open and self.allowance > 0 and self.ready:
@@ -102,6 +119,14 @@ class Gate:
         self._since = None
         self._patience_s = PATIENCE_S
 
+    def end_alone(self, others: int) -> None:
+        """One in quarantine has ended; after a whole row so many others may start."""
+        self.alone = False
+        self._row += 1
+        if self._row_over or self._row >= ROW_MAX or not self.waiting:
+            self.allowance = max(others, self._row)
+            self._row, self._row_since, self._row_over = 0, None, False
+
 
 class Scheduler(Generic[T]):
     """Which task may run next: at most ``concurrency`` at once, in order per lane."""
@@ -114,6 +139,7 @@ class Scheduler(Generic[T]):
         self.gate = gate
         self._ready: deque[T] = deque()
         self._alone: deque[T] = deque()
+        self._held: deque[T] = deque()
         self._stuck: set[T] = set()
 
     def add(self, item: T) -> None:
@@ -147,6 +173,12 @@ class Scheduler(Generic[T]):
         gate.ready -= 1
         gate.allowance -= 1
         return self._run(item)
+
+    def unhold(self) -> None:
+        """What some waited for was added: they queue up behind it."""
+        held, self._held = self._held, deque[T]()
+        for item in held:
+            self._make_ready(item)
 
     def finish(self, item: T) -> None:
         """A task that was taken is over: its slot is free and its lane moves on."""
@@ -191,15 +223,19 @@ class Scheduler(Generic[T]):
         self.gate.waiting -= len(alone) - len(self._alone)
         ready, self._ready = self._ready, _without(self._ready, lanes)
         self.gate.ready -= len(ready) - len(self._ready)
+        held, self._held = self._held, _without(self._held, lanes)
         self.queued -= len(alone) - len(self._alone) + len(ready) - len(self._ready)
+        self.queued -= len(held) - len(self._held)
 
     @property
     def quarantined(self) -> int:
         """Tasks that wait to run alone."""
-        return len(self._alone)
+        return len(self._alone) + len(self._held)
 
     def _make_ready(self, item: T) -> None:
-        if item.alone:
+        if item.alone and item.held:
+            self._held.append(item)
+        elif item.alone:
             self._alone.append(item)
             self.gate.waiting += 1
         else:
@@ -230,8 +266,7 @@ class Scheduler(Generic[T]):
     def _leave_gate(self, item: T) -> None:
         self.gate.running -= 1
         if item.alone:
-            self.gate.alone = False
-            self.gate.allowance = self.concurrency
+            self.gate.end_alone(self.concurrency)
 
 
 def _without(items: deque[T], lanes: Lanes) -> deque[T]:

@@ -40,6 +40,9 @@ class Possession:
     suspects_below: int = 0
     running: tuple[int, int] | None = None
     """In quarantine: the offset that runs alone and its count, to be committed first."""
+    first: int | None = None
+    """In quarantine: the offset that ran alone when the last owner died. No other suspect starts
+    before it: there is one count, and whoever took it over would save this one for ever."""
     lanes: Lanes = field(default_factory=Lanes)
     box: list[Outbox] = field(default_factory=list[Outbox])
     """Finished, not committed; in the order in which they finished."""
@@ -96,6 +99,10 @@ class Ledger:
         possession = Possession(
             partition, epoch, Progress(start), start.deaths, start.suspects_below, start.running
         )
+        if start.running is not None and start.deaths > DEATHS_MAX:
+            ran = start.running[0]
+            if ran < start.suspects_below and not start.is_finished(ran):
+                possession.first = ran
         possession.committed = start.offset
         self.possessions[partition] = possession
         return possession
@@ -187,10 +194,11 @@ class Ledger:
     def _commit_of(
         self, possession: Possession, finished: set[int], *, releases: bool
     ) -> Committed:
-        offset, high, incomplete = possession.progress.after(finished)
         running = possession.running
         if running is not None and running[0] in finished:
             running = None
+        reach = 0 if running is None else running[0] + 1
+        offset, high, incomplete = possession.progress.after(finished, reach)
         # Nothing suspicious is left: the next death starts a new count.
         deaths = possession.deaths if offset < possession.suspects_below else 0
         text = CompletionMap(

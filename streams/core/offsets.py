@@ -248,13 +248,17 @@ class Progress:
             limit = min(limit, next(islice(self.incomplete, INCOMPLETE_MAX, None)))
         return limit
 
-    def after(self, finished: set[int]) -> tuple[int, int, tuple[int, ...]]:
+    def after(self, finished: set[int], reach: int = 0) -> tuple[int, int, tuple[int, ...]]:
         """(offset, high, incomplete) as they will be once ``finished`` is committed.
 
         Only holes below the highest finished offset are listed: what is above is simply
-        fetched again.
+        fetched again. They are listed up to ``reach`` as well, if the bounds allow it: what is
+        listed is delivered to the next owner before it may pause.
         """
         high = max(self.high, max(finished) + 1) if finished else self.high
+        limit = self.limit
+        if reach <= self.next and (limit is None or reach <= limit):
+            high = max(high, reach)
         base = -1
         holes: list[int] = []
         for offset in self.incomplete:

@@ -147,12 +147,20 @@ class Executor:
         except RecordUndecodable as error:
             self._shared.stats.dead += 1
             self._finish(self._outcomes.undecodable(possession, record, error))
+            self._came(possession, record)
             return
         lane = record.key() if self._agent.policy.ordering == "key" else None
         work = Work(possession, record, task, lane, task.attempt)
         if possession.deaths > DEATHS_MAX and record.offset() < possession.suspects_below:
             work.alone = True
         self.scheduler.add(work)
+        self._came(possession, record)
+
+    def _came(self, possession: Possession, record: Record) -> None:
+        """If other suspects wait for this one to be queued before them, they do no longer."""
+        if possession.first == record.offset():
+            possession.first = None
+            self.scheduler.unhold()
 
     def dispatch(self) -> None:
         """Start what may start."""

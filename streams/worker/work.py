@@ -71,6 +71,11 @@ class Work:
     """How many of its outboxes the log refused."""
 
     @property
+    def held(self) -> bool:
+        first = self.possession.first
+        return first is not None and first != self.record.offset()
+
+    @property
     def lanes(self) -> Lanes:
         return self.possession.lanes
 

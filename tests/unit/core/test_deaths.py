@@ -82,3 +82,23 @@ def test_what_runs_in_quarantine_stands_in_the_map_until_it_is_finished() -> Non
     assert claim(ledger).running is None
     assert possession.running is None
     assert not ledger.pending
+
+
+def test_the_offset_that_ran_alone_comes_first_in_the_next_possession() -> None:
+    left = CompletionMap(5, 9, (5, 7), "a", 3, deaths=3, suspects_below=8, running=(7, 2))
+    assert Ledger("b").gain(0, inherit(left, END)).first == 7
+
+
+def test_an_offset_that_ran_alone_and_is_finished_comes_no_more() -> None:
+    left = CompletionMap(5, 9, (5,), "a", 3, deaths=3, suspects_below=8, running=(7, 2))
+    assert Ledger("b").gain(0, inherit(left, END)).first is None
+
+
+def test_what_runs_alone_is_listed_so_that_the_next_owner_is_given_it_before_it_may_pause() -> None:
+    ledger = Ledger("a")
+    possession = ledger.gain(0, inherit(CompletionMap(0, 0, (), "o", 1, False, 2, 9), 9))
+    for offset in range(5):
+        possession.progress.fetched(offset)
+    possession.running = (3, 1)
+    left = claim(ledger)
+    assert (left.high, left.incomplete, left.running) == (4, (0, 1, 2, 3), (3, 1))

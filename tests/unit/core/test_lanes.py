@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from streams.core.lanes import Gate, Lanes, Scheduler
+from streams.core.lanes import ROW_MAX, Gate, Lanes, Scheduler
 
 
 @dataclass(eq=False)
@@ -20,6 +20,7 @@ class Item:
     state: str = field(default="queued")
     """queued, running, waiting (for a retry), done, dropped."""
     stuck: bool = False
+    held: bool = False
 
 
 def scheduler(concurrency: int = 2, gate: Gate | None = None) -> Scheduler[Item]:
@@ -268,3 +269,46 @@ def test_a_task_that_does_not_end_is_not_waited_for() -> None:
     for item in (stuck, suspect, other):
         tested.finish(item)
     assert (gate.running, tested.running) == (0, 0)
+
+
+def test_suspects_of_a_partition_wait_for_the_one_that_ran_when_its_owner_died() -> None:
+    lanes = scheduler()
+    before, behind = Item(None, Lanes(), alone=True, held=True), Item(None, Lanes())
+    lanes.add(before)
+    lanes.add(behind)
+    assert lanes.take() is behind, "who is held holds nobody"
+    lanes.finish(behind)
+    assert lanes.take() is None
+    first = Item(None, before.lanes, alone=True)
+    lanes.add(first)
+    before.held = False
+    lanes.unhold()
+    assert lanes.quarantined == 2
+    assert lanes.take() is first
+    lanes.finish(first)
+    assert lanes.take() is before
+    lanes.finish(before)
+    assert (lanes.queued, lanes.running) == (0, 0)
+
+
+def test_what_is_held_is_dropped_with_its_possession() -> None:
+    lanes, ended = scheduler(), Lanes()
+    lanes.add(Item(b"a", ended, alone=True, held=True))
+    lanes.end(ended)
+    lanes.unhold()
+    assert (lanes.queued, lanes.quarantined, lanes.take()) == (0, 0, None)
+
+
+def test_others_have_a_turn_after_a_row_of_suspects() -> None:
+    lanes = scheduler(concurrency=2)
+    for _ in range(ROW_MAX + 1):
+        lanes.add(Item(None, Lanes(), alone=True))
+    for _ in range(ROW_MAX + 3):
+        lanes.add(Item(None, Lanes()))
+    turns = []
+    for _ in range(2 * ROW_MAX + 2):
+        item = lanes.take()
+        assert item is not None
+        turns.append(item.alone)
+        lanes.finish(item)
+    assert turns == [*[True] * ROW_MAX, *[False] * ROW_MAX, True, False]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from streams import Context, Retry, agent
 from streams.core.ledger import DEATHS_MAX
+from streams.ids import partition_of
 from streams.worker.host import Host
 
 from .simulation import Simulation, simulate, until
@@ -81,5 +83,41 @@ def test_a_handler_that_ignores_its_cut_does_not_hold_a_quarantine() -> None:
             assert not fleet.results(stubborn)
             free = True
             await until(lambda: len(fleet.results(stubborn)) == 1)
+
+    simulate(scenario)
+
+
+def test_a_suspect_that_waits_for_its_retry_does_not_save_the_one_that_kills() -> None:
+    """There is one count in a partition's map: whoever takes it over would begin it anew."""
+    deaths: list[int] = []
+
+    @agent(concurrency=10, retry=Retry(attempts=3, delay=5))
+    async def mixed(ctx: Context, number: int) -> int:
+        await asyncio.sleep(0.05)
+        if number == 3:
+            raise ValueError("again and again")
+        if number == 7:
+            deaths.append(ctx.attempt)
+            fleet.kill(fleet.hosts[-1])
+            await asyncio.sleep(math.inf)
+        return number
+
+    fleet = Simulation(mixed)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            keys = [f"k{n}" for n in range(1_000) if partition_of(f"k{n}".encode(), 4) == 1]
+            handles = [await client.submit(mixed, n, key=keys[n]) for n in range(12)]
+            for life in range(12):
+                try:
+                    await until(lambda life=life: len(deaths) > life, 60)
+                except TimeoutError:
+                    break
+                await fleet.join(f"life-{life}")
+            assert len(deaths) == DEATHS_MAX + 1 + 3, deaths
+            records = [await handle.record(100) for handle in handles]
+            assert [n for n, r in enumerate(records) if r.status == "failed"] == [3, 7]
+            assert [records[3].reason, records[7].reason] == ["attempts_exhausted", "killed_worker"]
+            fleet.verify()
 
     simulate(scenario)
