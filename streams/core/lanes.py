@@ -54,8 +54,8 @@ class Gate:
 
     After a row of such tasks, of at most ROW_MAX and about a second, others may start again, as
     many as the row or as its scheduler's concurrency: each change of turns waits until all that
-    runs has ended. If those that run do not end, so that it waits in vain, others may start for as long as it has
-    waited. A quarantine slows a worker down, it does not stop it.
+    runs has ended. If those that run do not end, so that it waits in vain, others may start for as
+    long as it has waited. A quarantine slows a worker down, it does not stop it.
     """
 
     __slots__ = (

@@ -29,7 +29,7 @@ def storm(
     seed: int,
     agent: Agent[Any, Any],
     *,
-    seconds: float = 8.0,
+    seconds: float = 6.0,
     faults: tuple[int, int] = (1, 6),
     fatal: bool = False,
 ) -> list[Fault]:

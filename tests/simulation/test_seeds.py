@@ -1,4 +1,4 @@
-"""The lane: many seeds, each a storm of faults on the real runtime."""
+"""The lane in short: some seeds; all of them are ``make sim``, and CI runs that."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .kept import Kept, kept
 from .run import simulate
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 2_000 if os.environ.get("CI") else 100
+SEEDS = 60
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(300)
 def test_no_seed_breaks_a_promise() -> None:
-    """On all processors, in processes with one order of sets, so that a seed is one run."""
+    """In processes with one order of sets, so that a seed is one run."""
     command = [sys.executable, "-m", "tests.simulation", "--seeds", str(SEEDS)]
     environment = os.environ | {"PYTHONHASHSEED": "0"}
     done = subprocess.run(

@@ -13,9 +13,9 @@ from streams.testing.memory import Call, MemoryLog
 from streams.topics import Topics
 from streams.verify import input_hash
 
-TASKS = 60
+TASKS = 48
 KEYS = 9
-SUBMITTING_S = 6.0
+SUBMITTING_S = 4.0
 REFUSED = "refuse me"
 POISON = (b"not a record", b"\xc3\x01" + bytes(20))
 
