@@ -7,10 +7,15 @@ import re
 import secrets
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import lru_cache
+from struct import Struct
 from uuid import UUID
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,48}")
 _random_bytes: Callable[[int], bytes] = os.urandom
+_M = 0x5BD1E995
+_SEED = 0x9747B28C
+_MASK = 0xFFFFFFFF
 NAME_RULE = "a lower-case letter, then up to 48 of a-z, 0-9 and '-'"
 
 
@@ -61,15 +66,18 @@ def partition_of(key: bytes, partitions: int) -> int:
 def murmur2(data: bytes) -> int:
     """32-bit murmur2 with Kafka's seed (Austin Appleby; seed from Kafka's Utils.murmur2)."""
     length = len(data)
-    m = 0x5BD1E995
-    h = 0x9747B28C ^ length
-    whole = length - length % 4
-    for i in range(0, whole, 4):
-        k = int.from_bytes(data[i : i + 4], "little") * m & 0xFFFFFFFF
-        k = (k ^ k >> 24) * m & 0xFFFFFFFF
-        h = h * m & 0xFFFFFFFF ^ k
-    rest = data[whole:]
-    if rest:
-        h = (h ^ int.from_bytes(rest, "little")) * m & 0xFFFFFFFF
-    h = (h ^ h >> 13) * m & 0xFFFFFFFF
+    h = _SEED ^ length
+    whole = length & ~3
+    # The words at once: for every task the partition of its key is computed.
+    for k in _words(length >> 2).unpack_from(data):
+        k = k * _M & _MASK
+        h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
+    if whole < length:
+        h = (h ^ int.from_bytes(data[whole:], "little")) * _M & _MASK
+    h = (h ^ h >> 13) * _M & _MASK
     return h ^ h >> 15
+
+
+@lru_cache(64)
+def _words(count: int) -> Struct:
+    return Struct(f"<{count}I")
