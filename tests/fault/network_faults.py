@@ -11,7 +11,6 @@ from .ground import BEHIND_PROXY, IN_NAMESPACE, Network
 from .proxy import END_TXN, TXN_OFFSET_COMMIT, Rule
 
 LOSS = (0.05, 0.3)
-DELAY_MS = (50, 400)
 HOUR_S = 3_600
 SKEWED = "skewed"
 
@@ -135,16 +134,13 @@ class WireLossy(_OnWire):
 
 
 class WireSlow(_OnWire):
-    """Each packet takes longer, or, where the kernel cannot do that, few pass in a second."""
+    """Each packet takes longer."""
 
     name = "wire-slow"
 
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
         wire = _wire(field)
-        if namespaces.has_netem():
-            wire.delay(rng.randint(*DELAY_MS))
-        else:
-            wire.throttle(rng.randint(64, 512))
+        wire.slow_down()
         return wire.mend
 
 

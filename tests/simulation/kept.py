@@ -31,6 +31,7 @@ def kept() -> list[Kept]:
 
 def keep(name: str, seed: int, found: str, plan: Sequence[Fault]) -> Path:
     """Write one; the plan as it is, so that it survives other drawings of the seed."""
+    FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.json"
     records = [{"fault": type(fault).__name__, **asdict(fault)} for fault in plan]  # type: ignore[call-overload]
     path.write_text(json.dumps({"seed": seed, "found": found, "plan": records}, indent=2) + "\n")
