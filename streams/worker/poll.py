@@ -17,6 +17,7 @@ from streams.ports import GroupConsumer, Record, Stepper, Wait
 from streams.worker.commit import Identity
 from streams.worker.fences import Fences
 from streams.worker.restore import Restorer
+from streams.worker.room import Room
 from streams.worker.schemas import Schemas
 from streams.worker.shared import Shared, Surroundings
 
@@ -34,8 +35,6 @@ LEAVE_S = 5.0
 ROOM_S = 0.3
 """How long fetching stops before it is paused; rebalances wait with it."""
 ROOM_TICK_S = 0.02
-HELD_BYTES_MAX = 256 * 1024 * 1024
-"""Bytes of fetched records that are not committed, by their average size."""
 Batch = list[tuple[Possession, list[Record]]]
 
 
@@ -71,14 +70,11 @@ class Poll:
             identity.group, learn_schemas, clock, self._pause, lambda: self._leave is not None
         )
         self._fences = Fences(identity.group, identity.transactional_id, clock)
-        self._held_max = held_max
+        self._room = Room(identity.topic, shared, held_max)
         self._consumer = new_consumer()
         self._returned_at = clock.boottime()
         self._published_at = 0.0
         self._lost = False
-        self._full = False
-        self._bytes_average = 1
-        self._all_paused = False
         self._draining = False
         self._leave: bool | None = None
         self._rejoining = False
@@ -196,7 +192,7 @@ class Poll:
         Only if they do not is fetching paused, which costs a fetch anew afterwards.
         """
         waited_until = self._clock.monotonic() + ROOM_S
-        while self._crowded() and self._clock.monotonic() < waited_until:
+        while self._room.is_crowded() and self._clock.monotonic() < waited_until:
             if self._draining or self._shared.failure is not None:
                 return
             yield Wait(self._shared.room, ROOM_TICK_S)
@@ -226,44 +222,18 @@ class Poll:
                 if wanted:
                     batch.append((possession, wanted))
         if batch:
-            size = sum(len(record.value() or b"") for record in records) // len(records)
-            self._bytes_average = max(1, size, (7 * self._bytes_average + size) // 8)
+            self._room.weigh(records)
             self._loop_side.deliver(batch)
 
-    def _crowded(self) -> bool:
-        """Whether too much is open to fetch more, apart from what is paused already."""
-        shared = self._shared
-        with shared.lock:
-            held = shared.ledger.held
-            crowded = {
-                p
-                for p, possession in shared.ledger.possessions.items()
-                if possession.progress.crowded
-            }
-        held_max = min(self._held_max, HELD_BYTES_MAX // self._bytes_average)
-        self._full = held >= held_max or (self._full and held > held_max // 2)
-        return (self._full and not self._all_paused) or not crowded <= shared.paused
-
     def _throttle(self) -> None:
-        """Pause and resume fetching, with hysteresis: a pause throws prefetched records away."""
         shared = self._shared
-        with shared.lock:
-            possessions = set(shared.ledger.possessions)
-            crowded = {p for p, s in shared.ledger.possessions.items() if s.progress.crowded}
-            roomy = {p for p, s in shared.ledger.possessions.items() if s.progress.roomy}
-        self._all_paused = self._draining or self._full
-        if self._all_paused:
-            wanted = frozenset(possessions)
-        else:
-            wanted = frozenset(crowded | (shared.paused - roomy) & possessions)
-        wanted |= shared.stopped.keys() & possessions
-        if wanted == shared.paused:
-            return
-        for partition in crowded - shared.paused:
-            log.info("%s[%s] pauses: too many tasks are open", self._identity.topic, partition)
-        self._consumer.pause(wanted - shared.paused)
-        self._consumer.resume((shared.paused - wanted) & possessions)
-        shared.paused = wanted
+        wanted = self._room.to_pause(draining=self._draining)
+        if wanted != shared.paused:
+            with shared.lock:
+                possessed = set(shared.ledger.possessions)
+            self._consumer.pause(wanted - shared.paused)
+            self._consumer.resume((shared.paused - wanted) & possessed)
+            shared.paused = wanted
 
     def _publish(self, *, force: bool = False) -> None:
         now = self._clock.monotonic()
