@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -124,9 +125,14 @@ def main() -> int:
         say(f"left out: {left['name']}, which needs {left['needs']}")
     if asked.minutes:
         _short(run, chosen, asked.minutes * 60, asked.brokers)
+    elif chosen and asked.lanes > 1:
+        _side_by_side(run, asked)
     elif chosen:
         _whole(run, chosen, asked)
-    run.scenes(asked.only)
+    if asked.storms_to:
+        asked.storms_to.write_text(json.dumps(run.results["storms"]))
+    else:
+        run.scenes(asked.only)
     return _end(run, asked.record)
 
 
@@ -141,13 +147,36 @@ def _short(run: Run, chosen: Sequence[Fault], seconds: float, sizes: Sequence[in
 
 def _whole(run: Run, chosen: Sequence[Fault], asked: argparse.Namespace) -> None:
     """Storms in turn until there were enough tasks and faults."""
-    part = Aim(asked.tasks // STORMS, -(-asked.faults // STORMS), STORM_S_MAX, run.per_second)
+    storms = STORMS if asked.storms_to is None else len(asked.brokers)
+    part = Aim(asked.tasks // storms, -(-asked.faults // storms), STORM_S_MAX, run.per_second)
     for number in range(STORMS_MAX):
         storms = run.results["storms"]
         tasks = sum(storm["tasks"] for storm in storms)
         if tasks >= asked.tasks and sum(len(s["faults"]) for s in storms) >= asked.faults:
             return
         run.storm(asked.brokers[number % len(asked.brokers)], chosen, part)
+
+
+def _side_by_side(run: Run, asked: argparse.Namespace) -> None:
+    """Storms in several lanes, each a process with a share of tasks and faults: they wait a lot."""
+    lanes = dict[Path, subprocess.Popen[bytes]]()
+    try:
+        for number in range(asked.lanes):
+            storms_to = run.scratch / f"lane-{number}.json"
+            words = ["--seed", f"{asked.seed}.{number}", "--storms-to", str(storms_to)]
+            words += ["--tasks", str(-(-asked.tasks // asked.lanes))]
+            words += ["--faults", str(-(-asked.faults // asked.lanes))]
+            words += ["--per-second", str(asked.per_second)]
+            words += ["--brokers", *map(str, asked.brokers), "--only", *asked.only]
+            command = [sys.executable, "-m", "tests.fault", *words]
+            lanes[storms_to] = subprocess.Popen(command, cwd=ROOT)
+        for storms_to, lane in lanes.items():
+            lane.wait()
+            run.results["storms"] += json.loads(storms_to.read_text())
+    finally:
+        for lane in lanes.values():
+            lane.terminate()
+            lane.wait()
 
 
 def _end(run: Run, record: bool) -> int:
@@ -184,8 +213,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=TASKS, help="default %(default)s")
     parser.add_argument("--faults", type=int, default=FAULTS, help="default %(default)s")
     parser.add_argument("--seed", default="1", help="repeats the schedule; default %(default)s")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="of kind or scenario")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="of kind or scenario")
     parser.add_argument("--brokers", type=int, nargs="+", choices=(1, 3), default=[1, 3])
+    parser.add_argument("--lanes", type=int, default=1, help="storms side by side")
+    parser.add_argument("--storms-to", type=Path, metavar="FILE", help="as one of the lanes")
     parser.add_argument("--per-second", type=float, default=PER_SECOND, help="tasks submitted")
     parser.add_argument("--record", action="store_true", help=f"write {PAGE} and what it shows")
     parser.add_argument("--render", action="store_true", help=f"write {PAGE} anew, run nothing")
