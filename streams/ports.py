@@ -147,7 +147,11 @@ class TransactionalProducer(Protocol):
 
 
 class Producer(Protocol):
-    """An idempotent producer outside transactions. Any thread may call it."""
+    """An idempotent producer outside transactions. Any thread may produce, one does the rest.
+
+    A record that is not acknowledged in time is reported as ``_MSG_TIMED_OUT`` with all that is
+    under way: each may be in the log, once. What is produced afterwards is not touched by it.
+    """
 
     def produce(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ Client = TypeVar("Client")
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 TRANSACTION_TIMEOUT_MS = 5_000
 SESSION_TIMEOUT_MS = 6_000
+PATIENCE_MS = 300_000
+"""For how long a plain producer waits for an acknowledgement, as the client itself would."""
 
 _COMMON: Config = {
     "reconnect.backoff.ms": 50,
@@ -43,6 +46,7 @@ _PRODUCER: Config = {
     # A topic that does not exist is reported by name after this, not as a vague time-out.
     "topic.metadata.propagation.max.ms": 2_000,
 }
+_PATIENCE = ("message.timeout.ms", "delivery.timeout.ms")
 _TRANSACTIONAL: Config = {
     # Sending offsets has no time-out of its own (librdkafka issues 5456, 5511): when the group's
     # coordinator dies, it waits for a broker's change of state, with the dead one still in its
@@ -107,9 +111,22 @@ def reader(bootstrap: str, properties: Properties) -> Config:
 
 
 def producer(bootstrap: str, properties: Properties) -> Config:
-    """An idempotent producer."""
-    fixed: Config = {"enable.idempotence": True, "acks": "all"}
+    """An idempotent producer; it never gives up a record by itself, see ``patience_s``."""
+    properties = {name: value for name, value in properties.items() if name not in _PATIENCE}
+    fixed: Config = {"enable.idempotence": True, "acks": "all", "message.timeout.ms": 0}
     return _merge(bootstrap, properties, {**_PRODUCER, "linger.ms": 5}, fixed)
+
+
+def patience_s(properties: Properties) -> float:
+    """For how long a plain producer waits for an acknowledgement; ``message.timeout.ms`` if set.
+
+    0 means without end, as for the client. SettingsInvalid if it is no number.
+    """
+    name = next((name for name in _PATIENCE if name in properties), None)
+    text = str(PATIENCE_MS) if name is None else properties[name]
+    if not (text.isascii() and text.isdigit()):
+        raise _refused(f"{name} is no number of milliseconds: '{text}'")
+    return int(text) / 1000 or math.inf
 
 
 def transactional_producer(bootstrap: str, properties: Properties, name: str) -> Config:
@@ -129,11 +146,14 @@ def make(kind: Callable[..., Client], config: Config) -> Client:
     try:
         return kind(config, logger=CLIENT_LOGGER)
     except KafkaException as exception:
-        error = exception.args[0]
-        raise SettingsInvalid(
-            f"the Kafka client refuses its settings: {error.str()}",
-            hint="check [kafka] in streams.toml and STREAMS_KAFKA_*",
-        ) from exception
+        raise _refused(exception.args[0].str()) from exception
+
+
+def _refused(why: str) -> SettingsInvalid:
+    return SettingsInvalid(
+        f"the Kafka client refuses its settings: {why}",
+        hint="check [kafka] in streams.toml and STREAMS_KAFKA_*",
+    )
 
 
 def _merge(bootstrap: str, properties: Properties, default: Config, fixed: Config) -> Config:

@@ -56,7 +56,10 @@ class KafkaLog:
         )
 
     def producer(self) -> KafkaProducer:
-        return KafkaProducer(config.producer(self._bootstrap, self._properties))
+        return KafkaProducer(
+            config.producer(self._bootstrap, self._properties),
+            config.patience_s(self._properties),
+        )
 
     def reader(self) -> KafkaReader:
         settings = config.reader(self._bootstrap, self._properties)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +20,12 @@ OFFSETS_TIMEOUT_S = config.TRANSACTION_TIMEOUT_MS / 1000
 QUEUE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 RETRY_S = 0.01
+SLOTS = 100
+"""How exactly a plain producer knows the age of its oldest record: to 1/SLOTS of its patience."""
+UNKNOWN_KINDS = frozenset(
+    {"_PURGE_QUEUE", "_PURGE_INFLIGHT", "OUT_OF_ORDER_SEQUENCE_NUMBER", "UNKNOWN_PRODUCER_ID"}
+)
+"""Errors that do not say whether a record was written."""
 CALL_MIN_S = 0.5
 """No call is made again with less time than this. With none left the client forgets which call is
 under way, and when the outcome of a commit comes afterwards it aborts the whole process (an
@@ -155,10 +163,23 @@ class KafkaTransactionalProducer:
 
 
 class KafkaProducer:
-    """Implements :class:`~streams.ports.Producer`; the client's own calls are thread-safe."""
+    """Implements :class:`~streams.ports.Producer`; the client's own calls are thread-safe.
 
-    def __init__(self, settings: config.Config) -> None:
-        self._client = config.make(ck.Producer, settings)
+    A record that is not acknowledged within ``patience_s`` is given up as ``_MSG_TIMED_OUT``,
+    with all that is under way beside it, and a new client takes what comes after.
+    """
+
+    # A client that times out single records itself (message.timeout.ms) goes on in a new
+    # session, where no broker recognises what it was sent in the old one: what other partitions
+    # had written, and not acknowledged yet, it writes again. enable.gapless.guarantee does not
+    # cover records that time out in the client's queue.
+
+    def __init__(self, settings: config.Config, patience_s: float) -> None:
+        self._settings = settings
+        self._patience_s = patience_s
+        self._lock = threading.Lock()
+        self._session = _Session(settings, patience_s)
+        self._retired: deque[_Session] = deque()
 
     def produce(
         self,
@@ -169,9 +190,72 @@ class KafkaProducer:
         headers: Headers | None = None,
         on_delivery: Callable[[LogError | None], None] | None = None,
     ) -> None:
-        report = None if on_delivery is None else _reporter(on_delivery)
+        with self._lock:
+            try:
+                self._session.produce(topic, partition, key, value, headers, on_delivery)
+            except LogError as error:
+                if not error.fatal:
+                    raise
+                self._retire()
+                self._session.produce(topic, partition, key, value, headers, on_delivery)
+
+    def poll(self, timeout_s: float) -> int:
+        # Acknowledgements that came while this process stood still are heard of first.
+        served = self._session.client.poll(timeout_s)
+        with self._lock:
+            if self._session.waited_s() > self._patience_s:
+                self._retire()
+        return served + self._end_retired()
+
+    def flush(self, timeout_s: float) -> int:
+        self._end_retired()
+        return self._session.client.flush(timeout_s)
+
+    def close(self) -> None:
+        """Deliver what is under way, for at most ``CLOSE_TIMEOUT_S``; the rest is given up."""
+        self._end_retired()
+        self._session.client.flush(CLOSE_TIMEOUT_S)
+        self._session.end()
+
+    def _retire(self) -> None:
+        """Let a new client take what comes; under the lock."""
+        self._retired.append(self._session)
+        self._session = _Session(self._settings, self._patience_s)
+
+    def _end_retired(self) -> int:
+        return sum(self._retired.popleft().end() for _ in range(len(self._retired)))
+
+
+class _Session:
+    """A client, and since when its records are under way. Its calls are made under a lock."""
+
+    def __init__(self, settings: config.Config, patience_s: float) -> None:
+        self.client = config.make(ck.Producer, settings)
+        self._slot_s = patience_s / SLOTS
+        # An entry for each record: reports come without the lock, and a list needs none.
+        self._slot: list[None] = []
+        self._ends_at = time.monotonic() + self._slot_s
+        self._ended: deque[tuple[float, list[None]]] = deque()
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None,
+        on_delivery: Callable[[LogError | None], None] | None,
+    ) -> None:
+        slot = self._slot
+
+        def report(error: KafkaError | None, message: Message[Any, Any]) -> None:
+            slot.pop()
+            if on_delivery is not None:
+                on_delivery(None if error is None else _undelivered(error, message))
+
+        slot.append(None)
         try:
-            self._client.produce(
+            self.client.produce(
                 topic,
                 value,
                 key,
@@ -180,35 +264,40 @@ class KafkaProducer:
                 headers=list(headers) if headers else None,
             )
         except BufferError as full:
+            slot.pop()
             raise LogError("_QUEUE_FULL", "the producer's buffer is full") from full
         except KafkaException as exception:
+            slot.pop()
             raise raised(exception, topic, partition) from exception
 
-    def poll(self, timeout_s: float) -> int:
-        return self._client.poll(timeout_s)
+    def waited_s(self) -> float:
+        """For how long the oldest record has been under way, to a slot."""
+        now = time.monotonic()
+        if self._slot and now >= self._ends_at:
+            self._ended.append((now, self._slot))
+            self._slot = []
+            self._ends_at = now + self._slot_s
+        while self._ended and not self._ended[0][1]:
+            self._ended.popleft()
+        return now - self._ended[0][0] if self._ended else 0.0
 
-    def flush(self, timeout_s: float) -> int:
-        return self._client.flush(timeout_s)
+    def end(self) -> int:
+        """Give up what is under way, and say so to each; returns to how many."""
+        # The client's own close would wait for these without end.
+        self.client.purge()
+        given_up = len(self.client)
+        self.client.flush(CLOSE_TIMEOUT_S)
+        self.client.close()
+        return given_up
 
-    def close(self) -> None:
-        """Deliver what is under way, for at most ``CLOSE_TIMEOUT_S``; the rest is reported."""
-        if self._client.flush(CLOSE_TIMEOUT_S):
-            # The client's own close would wait for these without end.
-            self._client.purge()
-        self._client.close()
 
-
-def _reporter(
-    on_delivery: Callable[[LogError | None], None],
-) -> Callable[[KafkaError | None, Message[Any, Any]], None]:
-    def report(error: KafkaError | None, message: Message[Any, Any]) -> None:
-        if error is None:
-            on_delivery(None)
-        else:
-            topic = message.topic()
-            on_delivery(log_error(error, topic, message.partition(), _may_write(topic)))
-
-    return report
+def _undelivered(error: KafkaError, message: Message[Any, Any]) -> LogError:
+    topic, partition = message.topic(), message.partition()
+    found = log_error(error, topic, partition, _may_write(topic))
+    if found.kind not in UNKNOWN_KINDS:
+        return found
+    why = f"given up without an acknowledgement ({found.kind})"
+    return LogError("_MSG_TIMED_OUT", why, topic=topic, partition=partition)
 
 
 def _may_write(topic: str | None) -> Mapping[str, str]:

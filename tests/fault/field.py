@@ -32,14 +32,8 @@ PATIENCE_S = 60.0
 REST_S = 240.0
 """How long the end of the load waits until everything has ended."""
 TICK_S = 0.05
-IMPATIENT = {
-    # A record is given up after this, so that some stay uncertain.
-    "message.timeout.ms": "4000",
-    # Without it the client goes on in a new session after a record that timed out, and sends
-    # again what it had sent in the old one: an acknowledged task stood in the log twice.
-    "enable.gapless.guarantee": "true",
-}
-"""Properties of the submitter's producer."""
+IMPATIENT = {"message.timeout.ms": "4000"}
+"""Properties of the submitter's producer: it gives records up, so that some stay uncertain."""
 
 
 @dataclass(slots=True)

@@ -118,7 +118,6 @@ class Submitter:
         self.undecodable = 0
         """Raw records that were acknowledged."""
         self.failed = 0
-        self._spoilt = False
         self.stopped = False
         self._ending = threading.Event()
         self.error: BaseException | None = None
@@ -232,7 +231,6 @@ class Submitter:
             self._on_the_way -= 1
             if error is not None:
                 self.failed += 1
-                self._spoilt = True
                 if name is not None:
                     self._notes.give_up(name, error.kind)
             elif name is None:
@@ -243,21 +241,12 @@ class Submitter:
         self._on_the_way += 1
         try:
             producer.produce(topic, partition, key, value, None, report)
-        except LogError as error:
+        except LogError:
             # Refused here: it is not in the log. The intent stays, which claims nothing.
             self._on_the_way -= 1
             self.failed += 1
-            self._spoilt = self._spoilt or error.kind != "_QUEUE_FULL"
-
-    def _renew(self) -> None:
-        """After a failure the producer takes no more; what it still holds is reported first."""
-        self._producer.close()
-        self._producer = self._log.producer()
-        self._spoilt = False
 
     def _settle(self) -> None:
-        if self._spoilt:
-            self._renew()
         if self._delivered:
             done, self._delivered = self._delivered, []
             self._notes.acknowledge(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Future
 from types import SimpleNamespace
 
@@ -35,7 +36,11 @@ def test_without_a_broker_init_ends_in_time_with_a_value(capfd) -> None:
 
 @pytest.mark.parametrize(
     ("properties", "named"),
-    [({"no.such.property": "1"}, "no.such.property"), ({"retry.backoff.ms": "x"}, "retry.backoff")],
+    [
+        ({"no.such.property": "1"}, "no.such.property"),
+        ({"retry.backoff.ms": "x"}, "retry.backoff"),
+        ({"message.timeout.ms": "soon"}, "message.timeout.ms"),
+    ],
 )
 def test_a_property_the_client_refuses_is_a_settings_error(properties, named) -> None:
     with pytest.raises(SettingsInvalid, match=named):
@@ -86,7 +91,23 @@ def test_a_closing_producer_reports_what_it_could_not_deliver(monkeypatch) -> No
     producer = KafkaLog(NOBODY).producer()
     producer.produce("t", 0, None, b"v", None, reports.append)
     producer.close()
-    assert [report.kind for report in reports if report is not None] == ["_PURGE_QUEUE"]
+    assert [report.kind for report in reports if report is not None] == ["_MSG_TIMED_OUT"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "seconds"),
+    [
+        ({}, 300.0),
+        ({"message.timeout.ms": "4000"}, 4.0),
+        ({"delivery.timeout.ms": "0"}, math.inf),
+    ],
+)
+def test_a_plain_producers_patience_is_ours_and_not_its_clients(properties, seconds) -> None:
+    from streams.kafka import config
+
+    assert config.patience_s(properties) == seconds
+    made = config.producer(NOBODY, properties)
+    assert (made["message.timeout.ms"], "delivery.timeout.ms" in made) == (0, False)
 
 
 def test_an_answer_that_is_lost_is_given_up_within_seconds() -> None:

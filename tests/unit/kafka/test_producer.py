@@ -1,13 +1,16 @@
-"""How often, and with how much time, a call of the transaction protocol is made again."""
+"""Which calls of the transaction protocol are made again; when a plain producer begins anew."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.errors import LogError
 from streams.kafka import producer
-from streams.kafka.producer import CALL_MIN_S, KafkaTransactionalProducer
+from streams.kafka.producer import CALL_MIN_S, KafkaProducer, KafkaTransactionalProducer
 
 
 class Clock:
@@ -67,3 +70,126 @@ def test_a_call_is_made_again_while_there_is_time_for_it(monkeypatch) -> None:
 def test_an_error_that_is_not_retriable_is_not_tried_again(monkeypatch) -> None:
     client, _ = commit(monkeypatch, takes_s=0.0, retriable=False)
     assert client.given_s == [5.0]
+
+
+PATIENCE_S = 10.0
+
+
+class PlainClient:
+    """A client that acknowledges nothing until it is told to; ``dead`` is its fatal error."""
+
+    def __init__(self) -> None:
+        self.under_way: list[tuple[bytes, Callable[..., None]]] = []
+        self.reports: list[tuple[bytes, Callable[..., None], KafkaError | None]] = []
+        self.dead = False
+        self.closed = False
+
+    def produce(self, topic, value, key, partition, on_delivery, headers) -> None:
+        if self.dead:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "out of order"))
+        self.under_way.append((value, on_delivery))
+
+    def acknowledge(self, error: KafkaError | None = None) -> None:
+        self.reports += [(*record, error) for record in self.under_way]
+        self.under_way.clear()
+
+    def purge(self) -> None:
+        self.acknowledge(KafkaError(KafkaError._PURGE_INFLIGHT))
+
+    def poll(self, timeout_s: float) -> int:
+        reports, self.reports = self.reports, []
+        for value, on_delivery, error in reports:
+            on_delivery(error, SimpleNamespace(topic=lambda: "t", partition=lambda: 0, value=value))
+        return len(reports)
+
+    def flush(self, timeout_s: float) -> int:
+        self.poll(timeout_s)
+        return len(self)
+
+    def __len__(self) -> int:
+        return len(self.under_way) + len(self.reports)
+
+    def close(self) -> None:
+        assert not len(self), "records are left without an answer"
+        self.closed = True
+
+
+class Plain:
+    """A plain producer on a clock of its own, its clients, and what it said of each record."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = Clock()
+        self.clients: list[PlainClient] = []
+        self.told: list[str] = []
+        monkeypatch.setattr(producer, "time", self.clock)
+        monkeypatch.setattr(producer.config, "make", self._make)
+        self.producer = KafkaProducer({}, PATIENCE_S)
+
+    def _make(self, *_: object) -> PlainClient:
+        self.clients.append(PlainClient())
+        return self.clients[-1]
+
+    def produce(self, value: bytes) -> None:
+        def report(error: LogError | None) -> None:
+            self.told.append(f"{value.decode()} {'written' if error is None else error.kind}")
+
+        self.producer.produce("t", 0, None, value, None, report)
+
+    def pass_s(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        self.producer.poll(0)
+
+
+@pytest.fixture
+def plain(monkeypatch) -> Plain:
+    return Plain(monkeypatch)
+
+
+def test_a_record_that_waits_too_long_is_given_up_with_all_beside_it(plain: Plain) -> None:
+    plain.produce(b"old")
+    plain.pass_s(1)
+    plain.produce(b"young")
+    plain.pass_s(PATIENCE_S - 1)
+    assert (plain.told, len(plain.clients)) == ([], 1)
+    plain.pass_s(1.5)
+    assert plain.told == ["old _MSG_TIMED_OUT", "young _MSG_TIMED_OUT"]
+    plain.produce(b"new")
+    assert [client.closed for client in plain.clients] == [True, False]
+    plain.clients[-1].acknowledge()
+    plain.pass_s(0)
+    assert plain.told[2:] == ["new written"]
+
+
+def test_records_that_nobody_waits_for_are_given_up_too(plain: Plain) -> None:
+    for _ in range(3 * round(PATIENCE_S)):
+        plain.producer.produce("heartbeats", 0, None, b"beat")
+        plain.pass_s(1)
+    assert [len(client) for client in plain.clients] == [0, 0, len(plain.clients[-1])]
+
+
+def test_a_producer_keeps_its_client_while_all_is_acknowledged_in_time(plain: Plain) -> None:
+    for number in range(100):
+        plain.produce(b"%d" % number)
+        plain.pass_s(PATIENCE_S / 2)
+        plain.clients[0].acknowledge()
+        plain.pass_s(PATIENCE_S * (number % 2))
+    assert len(plain.clients) == 1
+    assert len(plain.told) == 100
+
+
+def test_acknowledgements_that_came_while_the_process_stood_still_count(plain: Plain) -> None:
+    plain.produce(b"a")
+    plain.pass_s(1)
+    plain.clients[0].acknowledge()
+    plain.pass_s(PATIENCE_S * 2)
+    assert (plain.told, len(plain.clients)) == (["a written"], 1)
+
+
+def test_a_client_with_a_fatal_error_is_replaced(plain: Plain) -> None:
+    plain.produce(b"a")
+    plain.clients[0].dead = True
+    plain.produce(b"b")
+    assert [value for value, _ in plain.clients[1].under_way] == [b"b"]
+    plain.pass_s(0)
+    assert plain.told == ["a _MSG_TIMED_OUT"]
+    assert plain.clients[0].closed
