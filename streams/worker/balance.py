@@ -8,26 +8,50 @@ nobody then, and no broker and no client does anything about it until somebody j
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from streams.errors import LogError
-from streams.ports import GroupInfo, Log, Signal, Stepper, Wait
+from streams.avro import decode
+from streams.errors import LogError, RecordUndecodable
+from streams.ports import Clock, Log, Reader, Signal, Stepper, Wait
+from streams.records import Heartbeat
 from streams.worker.pool import Pool
 
 log = logging.getLogger("streams.worker")
 
-LOOK_S = 4.0
-"""Two looks in a row must see the same: a rebalance under way has partitions without owner too."""
+LOOK_S = 2.0
+FRESH_S = 3.0
+"""A worker that has not said anything for longer owns nothing that counts."""
+ORPHANED_S = 20.0
+"""Without an owner for so long: a rebalance, or waiting for a dead owner's transaction, is over."""
+BATCH_MAX = 1_000
+Claims = Mapping[str, Collection[int]]
+"""By worker: the partitions of one agent that it says it has."""
 
 
 class Balance:
-    """Watches the groups of one worker's pools; ``run`` is its stepper."""
+    """Watches the pools of one worker by what all workers say of themselves.
 
-    def __init__(self, source: Log, pools: Sequence[Pool], signal: Signal) -> None:
-        self._admin = source.admin()
+    ``run`` is its stepper. Not by asking for the group: the client's own request may end the
+    process when it times out and the coordinator comes back (librdkafka issue 4605).
+    """
+
+    def __init__(
+        self,
+        source: Log,
+        heartbeats: str,
+        worker_id: str,
+        pools: Sequence[Pool],
+        clock: Clock,
+        signal: Signal,
+    ) -> None:
+        self._log = source
+        self._topic = heartbeats
+        self._worker_id = worker_id
         self._pools = pools
+        self._clock = clock
         self._signal = signal
-        self._seen: dict[Pool, frozenset[int]] = {}
+        self._heard: dict[str, tuple[float, Heartbeat]] = {}
+        self._orphaned: dict[Pool, tuple[float, frozenset[int]]] = {}
         self._stopping = False
 
     def stop(self) -> None:
@@ -36,42 +60,77 @@ class Balance:
         self._signal.set()
 
     def run(self) -> Stepper:
-        """Look every LOOK_S until stopped."""
-        while True:
-            yield Wait(self._signal, LOOK_S)
-            if self._stopping:
+        """Listen, and look every LOOK_S, until stopped."""
+        reader = self._log.reader()
+        try:
+            end = self._log.admin().bounds(self._topic, [0])[0].end
+            reader.assign({(self._topic, 0): end})
+            while not self._stopping:
+                yield Wait(self._signal, LOOK_S)
+                yield from self._listen(reader)
+                for pool in self._pools:
+                    self._look(pool)
+        except LogError as error:
+            log.warning(
+                "partitions that nobody owns are not looked for: %s; hint: READ on topic '%s'",
+                error,
+                self._topic,
+            )
+        finally:
+            reader.close()
+
+    def _listen(self, reader: Reader) -> Stepper:
+        while not self._stopping:
+            consumed = reader.consume(BATCH_MAX, 0.0)
+            for error in consumed.errors:
+                if error.kind == "TOPIC_AUTHORIZATION_FAILED":
+                    raise error
+            now = self._clock.monotonic()
+            for record in consumed.records:
+                try:
+                    beat = decode(record.value() or b"", Heartbeat)
+                except RecordUndecodable:
+                    continue  # of another version: what it owns is not known, nor is it missed
+                self._heard[beat.worker_id] = (now, beat)
+            if not consumed.records:
                 return
-            for pool in self._pools:
-                self._look(pool)
-                yield None
+            yield None
 
     def _look(self, pool: Pool) -> None:
-        try:
-            group = self._admin.group(pool.identity.group)
-        except LogError as error:
-            log.info("looking at group %s: %s", pool.identity.group, error)
-            return
-        orphans = orphans_of(group, pool.partitions)
-        before, self._seen[pool] = self._seen.get(pool), orphans
-        if orphans and orphans == before and is_least_laden(group, pool.identity.transactional_id):
+        now = self._clock.monotonic()
+        self._heard = {w: heard for w, heard in self._heard.items() if now - heard[0] <= FRESH_S}
+        claims = claims_of((beat for _, beat in self._heard.values()), pool.agent.name)
+        orphans = orphans_of(claims, pool.partitions)
+        since, before = self._orphaned.get(pool, (now, frozenset[int]()))
+        if not orphans or orphans != before:
+            self._orphaned[pool] = (now, orphans)
+        elif now - since >= ORPHANED_S and is_least_laden(claims, self._worker_id):
             log.warning(
                 "nobody owns %s of %s: the group is balanced anew",
                 sorted(orphans),
                 pool.identity.topic,
             )
-            self._seen.pop(pool)
+            self._orphaned.pop(pool)
             pool.rejoin()
 
 
-def orphans_of(group: GroupInfo, partitions: int) -> frozenset[int]:
-    """Partitions without an owner; none while the group is being balanced or has no members."""
-    if group.state != "stable" or not group.members:
+def claims_of(beats: Iterable[Heartbeat], agent: str) -> dict[str, set[int]]:
+    """What each worker that serves the agent has; a partition stopped by an error is had too."""
+    return {
+        beat.worker_id: {*pool.partitions, *pool.paused}
+        for beat in beats
+        for pool in beat.pools
+        if pool.agent == agent and beat.state != "stopped"
+    }
+
+
+def orphans_of(claims: Claims, partitions: int) -> frozenset[int]:
+    """Partitions without an owner; none where no worker is heard of."""
+    if not claims:
         return frozenset()
-    owned = {partition for member in group.members for _, partition in member.partitions}
-    return frozenset(range(partitions)) - owned
+    return frozenset(range(partitions)).difference(*claims.values())
 
 
-def is_least_laden(group: GroupInfo, client_id: str) -> bool:
-    """Whether this member owns least, the first by id among equals: one acts, at the least cost."""
-    least = min(group.members, key=lambda member: (len(member.partitions), member.member_id))
-    return least.client_id == client_id
+def is_least_laden(claims: Claims, worker_id: str) -> bool:
+    """Whether this worker has least, the first by id among equals: one acts, at the least cost."""
+    return worker_id == min(claims, key=lambda worker: (len(claims[worker]), worker))

@@ -95,7 +95,14 @@ class Host:
         self._beating = around.runner.spawn("heartbeat", self.heart.run())
         for pool in self.pools:
             pool.start()
-        self._balance = Balance(around.log, self.pools, around.runner.signal())
+        self._balance = Balance(
+            around.log,
+            around.topics.heartbeats,
+            around.slot,
+            self.pools,
+            around.clock,
+            around.runner.signal(),
+        )
         self._balancing = around.runner.spawn("balance", self._balance.run())
         self.heart.state = "running"
 

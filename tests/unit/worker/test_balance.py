@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 from streams import Context, agent
-from streams.ports import GroupInfo, Member
-from streams.worker.balance import is_least_laden, orphans_of
+from streams.worker.balance import claims_of, is_least_laden, orphans_of
 
 from .simulation import Simulation, simulate, until
 
@@ -16,24 +16,24 @@ async def work(ctx: Context, number: int) -> int:
     return number
 
 
-def group(*owned: tuple[int, ...], state: str = "stable") -> GroupInfo:
-    members = [
-        Member(f"id-{n}", f"client-{n}", "", "h", tuple(("tasks.work", p) for p in partitions))
-        for n, partitions in enumerate(owned)
-    ]
-    return GroupInfo("pool.work", state, tuple(members))
+def beat(worker: str, partitions: list[int], paused: list[int], state: str = "running"):
+    pool = SimpleNamespace(agent="work", partitions=partitions, paused=paused)
+    other = SimpleNamespace(agent="other", partitions=[0, 1, 2, 3], paused=[])
+    return SimpleNamespace(worker_id=worker, state=state, pools=[pool, other])
 
 
-def test_orphans_are_what_a_stable_group_with_members_does_not_own() -> None:
-    assert orphans_of(group((0, 1), (3,)), 4) == {2}
-    assert orphans_of(group((0, 1), (2, 3)), 4) == frozenset()
-    assert orphans_of(group((0,), state="preparing_rebalancing"), 4) == frozenset()
-    assert orphans_of(group(), 4) == frozenset()
+def test_orphans_are_what_no_worker_that_is_heard_of_has() -> None:
+    beats = [beat("a", [0], [1]), beat("b", [3], []), beat("c", [2], [], "stopped")]
+    claims = claims_of(beats, "work")
+    assert claims == {"a": {0, 1}, "b": {3}}
+    assert orphans_of(claims, 4) == {2}
+    assert orphans_of(claims_of([beat("a", [0, 1, 2, 3], [])], "work"), 4) == frozenset()
+    assert orphans_of({}, 4) == frozenset()
 
 
-def test_one_member_acts_the_one_that_owns_least() -> None:
-    crooked = group((0, 1), (2,), (3,))
-    assert [is_least_laden(crooked, f"client-{n}") for n in range(3)] == [False, True, False]
+def test_one_worker_acts_the_one_that_has_least() -> None:
+    claims = {"a": {0, 1}, "b": {2}, "c": {3}}
+    assert [is_least_laden(claims, worker) for worker in "abc"] == [False, True, False]
 
 
 def test_a_worker_killed_while_it_gives_partitions_up_leaves_none_to_nobody() -> None:
@@ -53,7 +53,7 @@ def test_a_worker_killed_while_it_gives_partitions_up_leaves_none_to_nobody() ->
             owned = lambda: sorted(fleet.owned(again) + fleet.owned(other))  # noqa: E731
             await asyncio.sleep(3)
             assert owned() == [0, 1], "nobody owns what it was giving up"
-            await until(lambda: owned() == [0, 1, 2, 3], 20)
+            await until(lambda: owned() == [0, 1, 2, 3], 40)
             for number in range(20):
                 assert await client.ask(work, number) == number
             fleet.verify()
