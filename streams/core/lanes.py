@@ -167,6 +167,9 @@ class Scheduler(Generic[T]):
                 return self._take_alone()
             if not gate.open:
                 return None
+        if self.running >= self.concurrency and not gate.running:
+            # All its places are taken by tasks that do not end: nobody has a turn here.
+            gate.allowance = 0
         if not self._ready or self.running >= self.concurrency:
             return None
         item = self._ready.popleft()

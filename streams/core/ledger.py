@@ -101,7 +101,7 @@ class Ledger:
         )
         if start.running is not None and start.deaths > DEATHS_MAX:
             ran = start.running[0]
-            if ran < start.suspects_below and not start.is_finished(ran):
+            if ran < start.suspects_below and ran in start.incomplete:
                 possession.first = ran
         possession.committed = start.offset
         self.possessions[partition] = possession
@@ -260,11 +260,12 @@ class Ledger:
             if possession.running is not None and possession.running[0] in done:
                 possession.running = None
 
-    def disown(self, partition: int) -> None:
+    def disown(self, partition: int) -> bool:
         """Send nothing more for this partition: what is committed there is not ours."""
         possession = self.possessions.get(partition)
         if possession is not None:
             possession.foreign = True
+        return possession is not None
 
     def replace(self, old: Outbox, new: Outbox) -> None:
         """Put another outcome in the place of a refused one."""

@@ -67,10 +67,9 @@ class Judgement:
     def of_a_batch(self) -> bool:
         """Whether the culprits may fit one by one: a broker measures and refuses whole batches,
         which hold what goes to one partition."""
-        places = Counter((c.topic, c.partition) for c in self.culprits)
-        return max(places.values(), default=0) > 1 and all(
-            c.error.kind == "MSG_SIZE_TOO_LARGE" for c in self.culprits
-        )
+        sized = [c for c in self.culprits if c.error.kind == "MSG_SIZE_TOO_LARGE"]
+        places = Counter((c.topic, c.partition) for c in sized)
+        return max(places.values(), default=0) > 1
 
 
 def judge(error: LogError, refusals: Sequence[Refusal], own_topics: Collection[str]) -> Judgement:

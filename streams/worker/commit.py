@@ -262,9 +262,10 @@ class Committer:
                 maps[partition] = _map_of(committed)
             except MapUnreadable as error:
                 # Somebody else commits there: whatever we sent would go over it.
-                self._shared.stop(partition, error)
                 with self._shared.lock:
-                    self._shared.ledger.disown(partition)
+                    ours = self._shared.ledger.disown(partition)
+                if ours:
+                    self._shared.stop(partition, error)
         return maps
 
     def _replace(self, plan: Plan, judgement: Judgement) -> None:
@@ -312,7 +313,8 @@ class Committer:
 
     def _send_less(self, plan: Plan) -> None:
         """Half as much at once: what is too much for the time of one transaction stays so."""
-        self._outboxes_max = max(1, len(plan.outboxes) // 2)
+        if plan.outboxes:
+            self._outboxes_max = max(1, len(plan.outboxes) // 2)
 
     def _failed_alone(self, outbox: Outbox) -> bool:
         """Whether an outbox failed without company so often that it must be its own fault.

@@ -86,9 +86,10 @@ class Executor:
                     self._admit(possession, record)
             self.dispatch()
         if self._unmarked and not self._draining:
-            for work in [w for w in self._unmarked if w.possession.marked == w.possession.running]:
+            for work in [w for w in self._unmarked if _may_start(w.possession)]:
                 self._unmarked.remove(work)
                 self._start(work)
+            self.on_dispatch()
 
     def ended(self, possessions: Sequence[Possession]) -> None:
         """Partitions are gone: their tasks belong to others now."""
@@ -106,6 +107,7 @@ class Executor:
             self.scheduler.finish(work)
         for work, running in list(self.running.items()):
             if work.possession in gone and not work.cut:
+                work.due = min(work.due, self._clock.monotonic() + GRACE_S)
                 self._cancel(work, running, "lost")
         self.on_dispatch()
 
@@ -182,6 +184,9 @@ class Executor:
     def _quarantine(self, work: Work) -> None:
         """Write that this task runs alone before it starts: if we die, it is counted."""
         possession = work.possession
+        if possession.foreign:
+            self.scheduler.finish(work)
+            return
         offset = work.record.offset()
         ran, attempt = possession.running or (-1, 0)
         before = attempt if ran == offset else 0
@@ -204,8 +209,8 @@ class Executor:
     # -- execution ----------------------------------------------------------------------
 
     def _start(self, work: Work) -> None:
-        if work.possession.releasing:
-            # Its partition is being given up: the next owner runs it, rather than both.
+        if work.possession.releasing or work.possession.foreign:
+            # Its partition is given up, or another's: who owns it runs it, rather than both.
             self.scheduler.finish(work)
             return
         now = self._clock.now_micros()
@@ -297,7 +302,8 @@ class Executor:
         delay_s = max(0.0, min(delay_s, left_s))
         work.waited_s += delay_s
         work.attempt += 1
-        if work.alone:
+        running = work.possession.running
+        if running is not None and running[0] == work.record.offset():
             with self._shared.lock:
                 work.possession.running = None
         self.scheduler.suspend(work)
@@ -354,3 +360,8 @@ class Executor:
         # would free its slot: it is left to begin, and to see that it was cut off.
         if work.begun:
             handler.cancel(why)
+
+
+def _may_start(possession: Possession) -> bool:
+    """Whether the mark of what is to run alone is committed, or will never be."""
+    return possession.foreign or possession.marked == possession.running

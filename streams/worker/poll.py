@@ -106,7 +106,7 @@ class Poll:
                 yield from self._wait_for_room()
                 self._consume(POLL_S)
                 self._throttle()
-                if self._rejoining:
+                if self._rejoining and not self._draining:
                     yield from self._rejoin()
                 yield None
             yield from self._end()
@@ -167,13 +167,13 @@ class Poll:
 
     def _consume(self, timeout_s: float) -> None:
         self._guard_time()
-        # The client keeps the identity of a membership that it has lost, to join again with it.
-        was_member = self._shared.ownership.membership.valid and not self._lost
+        was_member = self._shared.ownership.membership.valid
         consumed = self._consumer.consume(FETCH_MAX, timeout_s)
         self._guard_time()
         self._publish()
         if any(error.kind in ("_FATAL", "FENCED_INSTANCE_ID") for error in consumed.errors):
-            self._fenced(was_member)
+            # The client keeps the identity of a membership that it has lost, to join again with it.
+            self._fenced(was_member and not self._lost)
             return
         for error in consumed.errors:
             self._judge(error)

@@ -39,8 +39,10 @@ class Room:
         with shared.lock:
             held = shared.ledger.held
             crowded = {p for p, s in shared.ledger.possessions.items() if s.progress.crowded}
+            first = any(s.first is not None for s in shared.ledger.possessions.values())
         held_max = min(self._held_max, HELD_BYTES_MAX // self._bytes_average)
-        self._full = held >= held_max or (self._full and held > held_max // 2)
+        # What others wait for must come, whatever is open: only then can anything end.
+        self._full = not first and (held >= held_max or (self._full and held > held_max // 2))
         return (self._full and not self._all_paused) or not crowded <= shared.paused
 
     def to_pause(self, *, draining: bool) -> frozenset[int]:
