@@ -56,7 +56,7 @@ class Member:
     log: MemoryLog
     clock: WorkerClock
     static: bool
-    state: Literal["up", "frozen", "gone"] = "up"
+    state: Literal["up", "frozen", "leaving", "gone"] = "up"
     watching: asyncio.Task[None] | None = None
 
     @property
@@ -165,8 +165,9 @@ class Crew:
 
     async def leave(self, member: Member, *, keep: bool = False) -> None:
         """As SIGTERM; with ``keep`` the partitions of a static member wait for its slot."""
-        if member.state != "gone":
+        if member.state in ("up", "frozen"):
             self.thaw(member)
+            member.state = "leaving"
             if member.watching is not None:
                 member.watching.cancel()
             # It may be killed while it leaves.
@@ -176,9 +177,13 @@ class Crew:
 
     async def close(self) -> None:
         """End all workers in order; what still watches or strikes is cancelled."""
-        for task in self._tasks:
+        striking = list(self._tasks)
+        for task in striking:
             task.cancel()
+        await asyncio.gather(*striking, return_exceptions=True)
         for member in self.members:
+            if member.state == "leaving":  # whoever let it leave was cancelled just now
+                member.state = "up"
             await self.leave(member)
 
     async def _watch(self, member: Member) -> None:

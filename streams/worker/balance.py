@@ -1,8 +1,9 @@
-"""Looks for partitions that nobody owns, and has the group balanced anew.
+"""Looks for partitions that nobody works on, and has the group balanced anew.
 
 A static member that dies while it gives partitions up, and comes back in its slot before its
 session is over, is handed what it was assigned at last: the partitions it was to give up belong to
 nobody then, and no broker and no client does anything about it until somebody joins or leaves.
+Nor does the group take a partition away from a worker that learns that another has claimed it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ log = logging.getLogger("streams.worker")
 LOOK_S = 2.0
 FRESH_S = 3.0
 """A worker that has not said anything for longer owns nothing that counts."""
-ORPHANED_S = 20.0
-"""Without an owner for so long: a rebalance, or waiting for a dead owner's transaction, is over."""
+WRONG_S = 20.0
+"""Wrong for so long: a rebalance, or waiting for a dead owner's transaction, would be over."""
+NOTHING = (frozenset[int](), frozenset[int]())
 BATCH_MAX = 1_000
 Claims = Mapping[str, Collection[int]]
 """By worker: the partitions of one agent that it says it has."""
@@ -51,7 +53,8 @@ class Balance:
         self._clock = clock
         self._signal = signal
         self._heard: dict[str, tuple[float, Heartbeat]] = {}
-        self._orphaned: dict[Pool, tuple[float, frozenset[int]]] = {}
+        self._wrong: dict[Pool, tuple[float, tuple[frozenset[int], frozenset[int]]]] = {}
+        """By pool: since when, and what: foreign partitions of its own, and those of nobody."""
         self._stopping = False
 
     def stop(self) -> None:
@@ -100,18 +103,24 @@ class Balance:
         now = self._clock.monotonic()
         self._heard = {w: heard for w, heard in self._heard.items() if now - heard[0] <= FRESH_S}
         claims = claims_of((beat for _, beat in self._heard.values()), pool.agent.name)
-        orphans = orphans_of(claims, pool.partitions)
-        since, before = self._orphaned.get(pool, (now, frozenset[int]()))
-        if not orphans or orphans != before:
-            self._orphaned[pool] = (now, orphans)
-        elif now - since >= ORPHANED_S and is_least_laden(claims, self._worker_id):
-            log.warning(
-                "nobody owns %s of %s: the group is balanced anew",
-                sorted(orphans),
-                pool.identity.topic,
-            )
-            self._orphaned.pop(pool)
-            pool.rejoin()
+        wrong = pool.foreign(), orphans_of(claims, pool.partitions)
+        since, before = self._wrong.get(pool, (now, NOTHING))
+        if wrong != before or wrong == NOTHING:
+            self._wrong[pool] = (now, wrong)
+        elif now - since >= WRONG_S and not self._stopping:
+            self._mend(pool, claims, *wrong)
+
+    def _mend(
+        self, pool: Pool, claims: Claims, foreign: frozenset[int], orphans: frozenset[int]
+    ) -> None:
+        if foreign:
+            log.warning("%s: others claimed %s: anew", pool.identity.topic, sorted(foreign))
+        elif is_least_laden(claims, self._worker_id):
+            log.warning("nobody owns %s of %s: anew", sorted(orphans), pool.identity.topic)
+        else:
+            return
+        self._wrong.pop(pool)
+        pool.rejoin()
 
 
 def claims_of(beats: Iterable[Heartbeat], agent: str) -> dict[str, set[int]]:

@@ -118,7 +118,8 @@ class Pool:
             learn_schemas=catalog.learn_schemas,
             held_max=max(HELD_MIN, 2 * agent.policy.concurrency),
         )
-        self._partitions = topic_card(card, "tasks").partitions
+        self.partitions = topic_card(card, "tasks").partitions
+        """How many partitions its tasks have, by its card."""
         self._polling: Running | None = None
         self._committing: Running | None = None
 
@@ -132,10 +133,12 @@ class Pool:
         self._committing = runner.spawn(f"commit-{name}", self._committer.run())
         self._polling = runner.spawn(f"poll-{name}", self._poll.run())
 
-    @property
-    def partitions(self) -> int:
-        """How many partitions its tasks have, by its card."""
-        return self._partitions
+    def foreign(self) -> frozenset[int]:
+        """Partitions that others have claimed, and the group has left here (any thread)."""
+        shared = self.shared
+        with shared.lock:
+            found = [p for p, s in shared.ledger.possessions.items() if s.foreign]
+        return frozenset(found) - shared.stopped.keys()
 
     def rejoin(self) -> None:
         """Leave the group and join anew, so that the group is balanced anew (any thread)."""

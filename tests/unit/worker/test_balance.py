@@ -59,3 +59,21 @@ def test_a_worker_killed_while_it_gives_partitions_up_leaves_none_to_nobody() ->
             fleet.verify()
 
     simulate(scenario)
+
+
+def test_a_partition_that_another_claimed_and_the_group_left_here_is_begun_anew() -> None:
+    fleet = Simulation(work)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            (host,) = fleet.hosts
+            await until(lambda: len(fleet.owned(host)) == 4)
+            shared = host.pools[0].shared
+            with shared.lock:
+                for possession in shared.ledger.possessions.values():
+                    possession.foreign = True
+            assert await client.ask(work, 7, timeout=60) == 7
+            assert shared.renewed == 1
+            fleet.verify()
+
+    simulate(scenario)
