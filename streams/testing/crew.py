@@ -21,6 +21,8 @@ from streams.topics import Topics
 from streams.worker.host import Host
 from streams.worker.shared import Surroundings
 
+PARTITIONS = 4
+"""Of each agent of a fleet."""
 PACE_S = 0.02
 """The longest time between two steps of a simulated thread."""
 BACK_S = 0.5

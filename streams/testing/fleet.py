@@ -22,7 +22,7 @@ from streams.ids import repeatable
 from streams.ports import Clock, Log, Runner
 from streams.provision import apply, plan
 from streams.telemetry import tracer
-from streams.testing.crew import PACE_S, Crew
+from streams.testing.crew import PACE_S, PARTITIONS, Crew
 from streams.testing.faults import Fault
 from streams.testing.memory import MemoryLog
 from streams.testing.time import VirtualTime
@@ -33,7 +33,6 @@ from streams.worker.shared import Surroundings
 if TYPE_CHECKING:
     from streams.testing.kafka import Kafka
 
-PARTITIONS = 4
 IDLE_S = 0.05
 STORM_PACE_S = 0.04
 """Under faults it is the order of steps that matters: fewer of them make a run cheaper."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.agent import Agent
+from streams.testing.crew import PARTITIONS
 from streams.testing.faults import (
     ERRORS,
     Cut,
@@ -21,7 +22,6 @@ from streams.testing.faults import (
     Trim,
 )
 
-PARTITIONS = 4
 FATAL = frozenset({"misread", "trim"})
 
 

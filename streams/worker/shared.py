@@ -96,7 +96,7 @@ class Shared:
         """Why the pool as a whole cannot go on."""
         self._woken = False
         self.renewed = 0
-        """How often the consumer was replaced by a new one (the worker fenced itself)."""
+        """How often the consumer was replaced by a new one (it fenced itself, or joined anew)."""
 
     def wake(self) -> None:
         """Something is finished: wake the committer, once until it has looked."""

@@ -13,10 +13,10 @@ from streams.client import Client
 from streams.core.offsets import decode
 from streams.errors import SlotInUse
 from streams.testing import Fleet
-from streams.testing.crew import Member
+from streams.testing.crew import PARTITIONS, Member
 from streams.testing.faults import Fault
 from streams.testing.memory import Call
-from streams.testing.plans import PARTITIONS, storm
+from streams.testing.plans import storm
 from streams.verify import check
 
 from . import workload

@@ -138,3 +138,12 @@ def test_delays_of_a_policy_and_of_the_handler_stay_within_the_bound_together() 
         waited += verdict.delay_s
         attempt += 1
     assert waited <= DELAYS_MAX_S
+
+
+def test_a_batch_refused_for_its_size_is_sent_in_parts_whatever_else_is_refused() -> None:
+    size = LogError("MSG_SIZE_TOO_LARGE", abortable=True)
+    gone = LogError("_UNKNOWN_TOPIC", abortable=True)
+    batch = [Refusal("results.a", 0, b"k", str(n).encode(), size) for n in range(3)]
+    child = Refusal("tasks.b", 0, b"k", b"v", gone)
+    assert judge(gone, [*batch, child], {"results.a"}).of_a_batch
+    assert not judge(gone, [batch[0], child], {"results.a"}).of_a_batch
