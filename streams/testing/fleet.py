@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from streams.testing.kafka import Kafka
 
 IDLE_S = 0.05
+CALM_S = 3_600.0
 STORM_PACE_S = 0.04
 """Under faults it is the order of steps that matters: fewer of them make a run cheaper."""
 
@@ -86,9 +87,20 @@ class Fleet:
             raise
 
     async def calm(self) -> None:
-        """Wait until every fault has struck and healed; raises what went wrong with one."""
-        if self._struck is not None:
-            await self._struck
+        """Wait until every fault has struck and healed; raises what went wrong with one.
+
+        UsageError if one has not struck CALM_S later: a ``crash_after`` of a handler that never
+        runs, or not as often.
+        """
+        if self._struck is None:
+            return
+        try:
+            await asyncio.wait_for(asyncio.shield(self._struck), CALM_S)
+        except TimeoutError:
+            raise UsageError(
+                f"a fault has not struck after {CALM_S:g} s",
+                hint="does the handler that it waits for run as often as it says?",
+            ) from None
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()

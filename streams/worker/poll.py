@@ -207,9 +207,9 @@ class Poll:
                 by_partition[partition].append(record)
             else:
                 by_partition[partition] = [record]
-        self._schemas.know(records)
-        # Reading schemas takes as long as it takes; it is not being stopped.
-        self._returned_at = self._clock.boottime()
+        if self._schemas.know(records):
+            # Reading schemas takes as long as it takes; it is not being stopped.
+            self._returned_at = self._clock.boottime()
         batch: Batch = []
         shared = self._shared
         with shared.lock:

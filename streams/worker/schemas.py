@@ -37,11 +37,12 @@ class Schemas:
         self._leaving = leaving
         self._nobodys: set[bytes] = set()
 
-    def know(self, records: Sequence[Record]) -> None:
+    def know(self, records: Sequence[Record]) -> bool:
         """Read the schemas topic to its end when a record names a schema that is not known.
 
         Writers publish before their first record, so what is unknown after that is nobody's;
-        it is not asked for again. StreamsError if the topic cannot be read for LIMIT_S.
+        it is not asked for again. Returns whether it was read. StreamsError if it cannot be for
+        LIMIT_S.
         """
         unknown = {
             (record.value() or b"")[:SCHEMA_BYTES]
@@ -54,6 +55,7 @@ class Schemas:
             if len(self._nobodys) >= NOBODYS_MAX:
                 self._nobodys.clear()
             self._nobodys |= {prefix for prefix in unknown if not is_known(prefix)}
+        return bool(unknown)
 
     def _read(self) -> None:
         """Again while no broker answers: the records must be neither skipped nor refused."""
