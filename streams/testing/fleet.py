@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from streams.testing.kafka import Kafka
 
 IDLE_S = 0.05
-CALM_S = 3_600.0
+CALM_S = 300.0
 STORM_PACE_S = 0.04
 """Under faults it is the order of steps that matters: fewer of them make a run cheaper."""
 
