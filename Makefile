@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.ready
 PEERS  := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check sim mutants fault bench guard lock format clean
+.PHONY: help setup demo test lint check sim mutants fault bench guard lock format clean
 
 help:  ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,11 +28,13 @@ demo: setup  ## run the main job on the embedded real Kafka, with a crash in the
 test: setup  ## every test lane that can run here (CI=true: every lane must)
 	@$(BIN)/python -m pytest -q
 
-check: setup  ## lint, format, types, layers and the fast tests, within a minute
+lint: setup  ## lint, format, types and layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright --warnings
 	@$(BIN)/lint-imports --no-cache
+
+check: lint  ## that and the fast tests, within a minute
 	@$(BIN)/python -m pytest -q tests/unit tests/architecture tests/docs/test_references.py
 
 format: setup  ## format and sort imports
