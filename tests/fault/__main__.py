@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ class Run:
     seed: str
     per_second: float
     results: dict[str, Any]
+    broken: list[str] = field(default_factory=list[str])
+    """Lanes without a result."""
 
     def storm(self, brokers: int, faults: Sequence[Fault], aim: Aim) -> None:
         """One storm; its data are removed if nothing was found."""
@@ -171,8 +173,11 @@ def _side_by_side(run: Run, asked: argparse.Namespace) -> None:
             command = [sys.executable, "-m", "tests.fault", *words]
             lanes[storms_to] = subprocess.Popen(command, cwd=ROOT)
         for storms_to, lane in lanes.items():
-            lane.wait()
-            run.results["storms"] += json.loads(storms_to.read_text())
+            code = lane.wait()
+            if storms_to.exists():
+                run.results["storms"] += json.loads(storms_to.read_text())
+            else:
+                run.broken.append(f"{storms_to.stem} broke off with {code}: its storms are missing")
     finally:
         for lane in lanes.values():
             lane.terminate()
@@ -189,7 +194,9 @@ def _end(run: Run, record: bool) -> int:
     if record:
         (ROOT / RESULTS).write_text(json.dumps(run.results, separators=(",", ":")) + "\n")
         _write(run.results)
-    if found:
+    for lane in run.broken:
+        print(lane)
+    if found or run.broken:
         (run.scratch / "results.json").write_text(json.dumps(run.results, indent=1))
         print(f"data and logs: {run.scratch}")
         return 1
