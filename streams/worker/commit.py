@@ -18,6 +18,7 @@ from streams.core.verdicts import Action, Judgement, judge
 from streams.errors import LogError, MapUnreadable, PoolStopped, StreamsError
 from streams.ports import Clock, Committed, Log, Stepper, TransactionalProducer, Wait
 from streams.worker.fences import Fences
+from streams.worker.hanging import clear
 from streams.worker.shared import Shared
 
 log = logging.getLogger("streams.commit")
@@ -100,6 +101,9 @@ class Committer:
                     pending = shared.ledger.pending
                     urgent = pending and shared.ledger.urgent
                     trailing = not pending and shared.ledger.trailing
+                if shared.to_clear:
+                    yield from self._clear()
+                    continue
                 due = urgent or self._stopping or now >= self._next_at
                 if (pending and due) or (trailing and now >= self._next_at + TRAIL_S):
                     committed = yield from self._transaction(now)
@@ -118,6 +122,17 @@ class Committer:
             shared.fail(StreamsError(f"the committer died: {error!r}", hint="this is a bug"))
         finally:
             self._producer.destroy()
+
+    def _clear(self) -> Stepper:
+        """End what hangs of this id, with a transaction over the offsets that it holds back."""
+        offsets, self._shared.to_clear = self._shared.to_clear, {}
+        log.info("%s clears what hangs of itself", self._identity.transactional_id)
+        try:
+            clear(self._producer, self._identity.topic, offsets, self._shared.ownership.membership)
+        except LogError as error:
+            log.info("clearing %s: %s", self._identity.group, error)
+        yield None
+        yield from self._recover()
 
     def _transaction(self, started: float) -> Generator[Wait | None, None, bool]:
         """One transaction; False if there was nothing to commit or it failed."""

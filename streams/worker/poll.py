@@ -13,7 +13,7 @@ from typing import Protocol
 from streams.core.ledger import Ownership, Possession
 from streams.core.offsets import FETCH_MAX
 from streams.errors import DataLost, LogError, StreamsError
-from streams.ports import GroupConsumer, Record, Stepper, Wait
+from streams.ports import Committed, GroupConsumer, Record, Stepper, Wait
 from streams.worker.commit import Identity
 from streams.worker.fences import Fences
 from streams.worker.restore import Restorer
@@ -63,7 +63,14 @@ class Poll:
         self._shared = shared
         self._new_consumer = new_consumer
         self._loop_side = loop_side
-        self._restorer = Restorer(identity, around.log, around.clock, self._pause)
+        self._restorer = Restorer(
+            identity,
+            around.log,
+            around.clock,
+            self._pause,
+            lambda: self._consumer.membership(),
+            self._clear_own,
+        )
         self._runner = around.runner
         self._clock = clock = around.clock
         self._schemas = Schemas(
@@ -377,6 +384,10 @@ class Poll:
             self._consumer.close()
         except LogError as error:
             log.info("closing the consumer of %s: %s", self._identity.group, error)
+
+    def _clear_own(self, offsets: Mapping[int, Committed]) -> None:
+        self._shared.to_clear = offsets
+        self._shared.committer.set()
 
     def _pause(self, seconds: float) -> None:
         self._runner.wait_until(lambda: False, seconds, self._tick)

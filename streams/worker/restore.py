@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from streams.core.ledger import inherit
 from streams.core.offsets import CompletionMap, decode
 from streams.core.verdicts import DENIED_KINDS
 from streams.errors import DataLost, LogError, MapUnreadable, StreamsError
-from streams.ports import Bounds, Clock, Committed, Log
+from streams.ports import Bounds, Clock, Committed, Log, Membership
 from streams.worker.commit import Identity
+from streams.worker.hanging import clear
 
 log = logging.getLogger("streams.restore")
 
@@ -36,9 +37,20 @@ class Restorer:
     """Reads committed offsets and maps of gained partitions. Blocks; called by one thread."""
 
     def __init__(
-        self, identity: Identity, source: Log, clock: Clock, pause: Callable[[float], None]
+        self,
+        identity: Identity,
+        source: Log,
+        clock: Clock,
+        pause: Callable[[float], None],
+        membership: Callable[[], Membership],
+        clear_own: Callable[[Mapping[int, Committed]], None],
     ) -> None:
-        """``pause`` waits the seconds given while the worker shows that it is alive."""
+        """``pause`` waits the seconds given while the worker shows that it is alive.
+
+        ``clear_own`` has the committer end what hangs of this worker's own id.
+        """
+        self._membership = membership
+        self._clear_own = clear_own
         self._identity = identity
         self._log = source
         self._admin = source.admin()
@@ -93,7 +105,7 @@ class Restorer:
         identity = self._identity
         last = self._admin.committed(identity.group, identity.topic, partitions, stable=False)
         live = {member.client_id for member in self._admin.group(identity.group).members}
-        owners = set[str]()
+        owners: dict[str, dict[int, Committed]] = {}
         for partition, found in last.items():
             if found is None or not found.metadata:
                 continue
@@ -103,12 +115,15 @@ class Restorer:
                 log.warning("partition %s: the last owner is unknown", partition)
                 continue
             if left.owner and not left.released:
-                owners.add(left.owner)
-        for owner in owners - live - {identity.transactional_id}:
+                owners.setdefault(left.owner, {})[partition] = found
+        if identity.transactional_id in owners:
+            self._clear_own(owners[identity.transactional_id])
+        for owner in owners.keys() - live - {identity.transactional_id}:
             log.info("ending the open transaction of %s, which is gone", owner)
             producer = self._log.transactional_producer(owner, group=identity.group)
             try:
                 producer.init(INIT_TIMEOUT_S)
+                clear(producer, identity.topic, owners[owner], self._membership())
             except LogError as error:
                 log.warning("ending the transaction of %s: %s", owner, error)
             finally:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from streams.core.ledger import Ledger, Ownership
 from streams.errors import StreamsError
-from streams.ports import Clock, Log, Runner, Signal, Tracer
+from streams.ports import Clock, Committed, Log, Runner, Signal, Tracer
 from streams.topics import Topics
 
 log = logging.getLogger("streams.poll")
@@ -88,6 +88,8 @@ class Shared:
         self.committer = committer
         self.room = room
         """Wakes the consumer's thread: something was committed, so there may be room."""
+        self.to_clear: Mapping[int, Committed] = {}
+        """Committed offsets that something hanging of this worker's own id holds back."""
         self.stats = Stats()
         self.stopped: Mapping[int, StreamsError] = {}
         """Partitions that cannot go on, with the reason; replaced whole."""

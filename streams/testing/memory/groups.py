@@ -113,6 +113,13 @@ class Group:
                     member.owned, member.joined = member.assigned, True
             self._complete()
 
+    def release(self, producer_id: int) -> None:
+        """A producer's transaction over these offsets has ended: it holds none any more."""
+        for place, holders in list(self.unstable.items()):
+            holders.discard(producer_id)
+            if not holders:
+                del self.unstable[place]
+
     def check_commit(self, identity: Identity) -> None:
         """What the coordinator checks of a transactional offset commit: never who owns it."""
         if identity.generation < 0 and not identity.member_id:

@@ -124,6 +124,11 @@ class MemoryLog:
         place = self._broker.storage.partition(topic, partition)
         return place.read(place.start, place.end)[0]
 
+    def hang(self, transactional_id: str, group: str, topic: str, partition: int) -> None:
+        """An offset of this id arrives after the end of its transaction, and holds its place."""
+        holder = self._broker.transactional_id(transactional_id).producer_id
+        self._broker.group(group).unstable.setdefault((topic, partition), set()).add(holder)
+
     def undelete(self) -> None:
         """Put back what :meth:`delete_before` took, so that a check can read everything."""
         for topic in self._broker.storage.topics.values():

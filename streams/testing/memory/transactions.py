@@ -61,10 +61,8 @@ class TransactionalId:
             record.visible = commit
         for partition in dict.fromkeys(partition for partition, _ in done.records):
             partition.end_transaction(self.producer_id, timestamp_ms)
+        for group in dict.fromkeys(group for group, *_ in done.offsets):
+            group.release(self.producer_id)
         for group, topic, number, committed in done.offsets:
-            holders = group.unstable.get((topic, number), set())
-            holders.discard(self.producer_id)
-            if not holders:
-                group.unstable.pop((topic, number), None)
             if commit:
                 group.offsets[topic, number] = committed

@@ -289,3 +289,27 @@ def test_a_worker_that_is_stopped_before_it_began_joins_nothing() -> None:
             assert [member.client_id for member in members] == ["pool.work.slot-0"]
 
     simulate(scenario)
+
+
+@pytest.mark.parametrize("whose", ["own", "of the dead"])
+def test_an_offset_that_no_transaction_knows_holds_no_partition_for_ever(whose: str) -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            handles = await submitted(fleet, client, work, 30)
+            await answered(fleet, work, handles)
+            (host,) = fleet.hosts
+            if whose == "own":
+                host.pools[0].rejoin()
+                await until(lambda: fleet.owned(host) == [])
+            else:
+                fleet.kill(host)
+                await fleet.join("next")
+            fleet.log.hang("pool.work.slot-0", "pool.work", "tasks.work", 2)
+            later = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(30)]
+            for number, handle in enumerate(later):
+                assert (await handle.record(100)).output == number
+            fleet.verify()
+
+    simulate(scenario)
