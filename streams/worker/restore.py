@@ -18,6 +18,8 @@ log = logging.getLogger("streams.restore")
 
 PATIENCE_S = 1.0
 """How long a predecessor's open transaction is waited for before it is ended."""
+LATE_S = 20.0
+"""By now the broker itself has ended every transaction that its coordinator knows."""
 LIMIT_S = 240.0
 """Below the time (max.poll.interval.ms) after which the client leaves the group by itself."""
 INIT_TIMEOUT_S = 5.0
@@ -85,7 +87,7 @@ class Restorer:
                 if unstable and waited >= end_at:
                     # Again each second: a dead owner may still be listed as a member.
                     end_at = waited + PATIENCE_S
-                    self._end_dead_owners(partitions)
+                    self._end_dead_owners(partitions, late=waited >= LATE_S)
                 committed = self._admin.committed(identity.group, identity.topic, partitions)
                 return committed, self._admin.bounds(identity.topic, partitions)
             except LogError as error:
@@ -97,10 +99,11 @@ class Restorer:
                 unstable = error.kind == "UNSTABLE_OFFSET_COMMIT"
             self._pause(0.05)
 
-    def _end_dead_owners(self, partitions: list[int]) -> None:
+    def _end_dead_owners(self, partitions: list[int], *, late: bool) -> None:
         """Init the transactional ids of owners that died with an open transaction.
 
-        Only ids that no live member carries as its client id: initialising fences its owner.
+        Only ids that no live member carries as its client id: initialising fences its owner. And of
+        those who gave a partition up in order only when it is ``late``: they may still be closing.
         """
         identity = self._identity
         last = self._admin.committed(identity.group, identity.topic, partitions, stable=False)
@@ -114,7 +117,8 @@ class Restorer:
             except MapUnreadable:
                 log.warning("partition %s: the last owner is unknown", partition)
                 continue
-            if left.owner and not left.released:
+            own = left.owner == identity.transactional_id
+            if left.owner and (own or late or not left.released):
                 owners.setdefault(left.owner, {})[partition] = found
         if identity.transactional_id in owners:
             self._clear_own(owners[identity.transactional_id])

@@ -300,13 +300,21 @@ def test_an_offset_that_no_transaction_knows_holds_no_partition_for_ever(whose: 
             handles = await submitted(fleet, client, work, 30)
             await answered(fleet, work, handles)
             (host,) = fleet.hosts
+            poll = host.pools[0]._poll
+            renew = poll._renew
+
+            def hang() -> None:
+                fleet.log.hang("pool.work.slot-0", "pool.work", "tasks.work", 2)
+                renew()
+
             if whose == "own":
+                # After what it had was released, and before it is given anything again.
+                poll._renew = hang
                 host.pools[0].rejoin()
-                await until(lambda: fleet.owned(host) == [])
             else:
                 fleet.kill(host)
                 await fleet.join("next")
-            fleet.log.hang("pool.work.slot-0", "pool.work", "tasks.work", 2)
+                fleet.log.hang("pool.work.slot-0", "pool.work", "tasks.work", 2)
             later = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(30)]
             for number, handle in enumerate(later):
                 assert (await handle.record(100)).output == number
