@@ -268,7 +268,7 @@ class _Session:
             raise LogError("_QUEUE_FULL", "the producer's buffer is full") from full
         except KafkaException as exception:
             slot.pop()
-            raise raised(exception, topic, partition) from exception
+            raise raised(exception, topic, partition, _may_write(topic)) from exception
 
     def waited_s(self) -> float:
         """For how long the oldest record has been under way, to a slot."""

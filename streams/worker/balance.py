@@ -15,17 +15,18 @@ from streams.avro import decode
 from streams.errors import LogError, RecordUndecodable
 from streams.ports import Clock, Log, Reader, Signal, Stepper, Wait
 from streams.records import Heartbeat
+from streams.worker.liveness import Liveness
 from streams.worker.pool import Pool
 
 log = logging.getLogger("streams.worker")
 
-LOOK_S = 2.0
-FRESH_S = 3.0
-"""A worker that has not said anything for longer owns nothing that counts."""
+LOOK_S = 1.0
 WRONG_S = 20.0
 """Wrong for so long: a rebalance, or waiting for a dead owner's transaction, would be over."""
 NOTHING = (frozenset[int](), frozenset[int]())
 BATCH_MAX = 1_000
+DENIED = "TOPIC_AUTHORIZATION_FAILED"
+"""Not of the group: the client looks for a coordinator that a mere reader does not need."""
 Claims = Mapping[str, Collection[int]]
 """By worker: the partitions of one agent that it says it has."""
 
@@ -33,8 +34,7 @@ Claims = Mapping[str, Collection[int]]
 class Balance:
     """Watches the pools of one worker by what all workers say of themselves.
 
-    ``run`` is its stepper. Not by asking for the group: the client's own request may end the
-    process when it times out and the coordinator comes back (librdkafka issue 4605).
+    ``run`` is its stepper: it also fills ``liveness``.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Balance:
         pools: Sequence[Pool],
         clock: Clock,
         signal: Signal,
+        liveness: Liveness,
     ) -> None:
         self._log = source
         self._topic = heartbeats
@@ -52,10 +53,12 @@ class Balance:
         self._pools = pools
         self._clock = clock
         self._signal = signal
-        self._heard: dict[str, tuple[float, Heartbeat]] = {}
+        self._liveness = liveness
         self._wrong: dict[Pool, tuple[float, tuple[frozenset[int], frozenset[int]]]] = {}
         """By pool: since when, and what: foreign partitions of its own, and those of nobody."""
         self._stopping = False
+        self.failure: LogError | None = None
+        """The right to read heartbeats is missing: what needs one to act is left undone."""
 
     def stop(self) -> None:
         """Look no more."""
@@ -66,43 +69,50 @@ class Balance:
         """Listen, and look every LOOK_S, until stopped."""
         reader = self._log.reader()
         try:
-            end = self._log.admin().bounds(self._topic, [0])[0].end
-            reader.assign({(self._topic, 0): end})
+            yield from self._begin(reader)
             while not self._stopping:
-                yield Wait(self._signal, LOOK_S)
                 yield from self._listen(reader)
                 for pool in self._pools:
                     self._look(pool)
+                yield Wait(self._signal, LOOK_S)
         except LogError as error:
-            log.warning(
-                "partitions that nobody owns are not looked for: %s; hint: READ on topic '%s'",
-                error,
-                self._topic,
-            )
+            self._liveness.deaf()
+            self.failure = error
         finally:
             reader.close()
+
+    def _begin(self, reader: Reader) -> Stepper:
+        """From the end of the topic on; asked again while no broker answers."""
+        admin = self._log.admin()
+        while not self._stopping:
+            try:
+                reader.assign({(self._topic, 0): admin.bounds(self._topic, [0])[0].end})
+                return
+            except LogError as error:
+                if error.kind == DENIED:
+                    raise
+            yield Wait(self._signal, LOOK_S)
 
     def _listen(self, reader: Reader) -> Stepper:
         while not self._stopping:
             consumed = reader.consume(BATCH_MAX, 0.0)
             for error in consumed.errors:
-                if error.kind == "TOPIC_AUTHORIZATION_FAILED":
+                if error.kind == DENIED:
                     raise error
             now = self._clock.monotonic()
             for record in consumed.records:
                 try:
-                    beat = decode(record.value() or b"", Heartbeat)
+                    self._liveness.hear(decode(record.value() or b"", Heartbeat), now)
                 except RecordUndecodable:
                     continue  # of another version: what it owns is not known, nor is it missed
-                self._heard[beat.worker_id] = (now, beat)
             if not consumed.records:
+                self._liveness.listened(now)
                 return
             yield None
 
     def _look(self, pool: Pool) -> None:
         now = self._clock.monotonic()
-        self._heard = {w: heard for w, heard in self._heard.items() if now - heard[0] <= FRESH_S}
-        claims = claims_of((beat for _, beat in self._heard.values()), pool.agent.name)
+        claims = claims_of(self._liveness.beats or (), pool.agent.name)
         wrong = pool.foreign(), orphans_of(claims, pool.partitions)
         since, before = self._wrong.get(pool, (now, NOTHING))
         if wrong != before or wrong == NOTHING:
@@ -129,7 +139,7 @@ def claims_of(beats: Iterable[Heartbeat], agent: str) -> dict[str, set[int]]:
         beat.worker_id: {*pool.partitions, *pool.paused}
         for beat in beats
         for pool in beat.pools
-        if pool.agent == agent and beat.state != "stopped"
+        if pool.agent == agent
     }
 
 

@@ -140,6 +140,8 @@ class Heart:
         self._last: tuple[float, int, list[int]] = (clock.monotonic(), 0, [0] * len(pools))
         self.state: WorkerState = "starting"
         self.latest: Heartbeat | None = None
+        self.failure: LogError | None = None
+        """The right to write heartbeats is missing: others would take this worker for dead."""
         self._ending = False
 
     def stop(self) -> None:
@@ -164,10 +166,18 @@ class Heart:
         beat = self._measure()
         self.latest = beat
         try:
-            self._producer.produce(self._topic, 0, self._slot.encode(), encode(beat))
+            key, value = self._slot.encode(), encode(beat)
+            self._producer.produce(self._topic, 0, key, value, on_delivery=self._delivered)
             self._producer.poll(0)
         except LogError as error:
-            log.info("heartbeat: %s", error)
+            self._delivered(error)
+
+    def _delivered(self, error: LogError | None) -> None:
+        if error is None:
+            return
+        log.info("heartbeat: %s", error)
+        if error.kind == "TOPIC_AUTHORIZATION_FAILED":
+            self.failure = error
 
     def _measure(self) -> Heartbeat:
         usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -17,6 +17,7 @@ from streams.ports import Running
 from streams.worker.balance import Balance
 from streams.worker.dependencies import Dependencies
 from streams.worker.heartbeat import Heart, LoopWatch
+from streams.worker.liveness import Liveness
 from streams.worker.pool import Pool
 from streams.worker.shared import Surroundings
 
@@ -66,7 +67,7 @@ class Host:
         around = self._around
         cards = await self.catalog.publish(self._agents)
         costs = await around.runner.call(self._check_topics)
-        gate = Gate()
+        gate, liveness = Gate(), Liveness(around.slot)
         self.pools = [
             Pool(
                 agent,
@@ -76,6 +77,7 @@ class Host:
                 gate,
                 costs,
                 self._dependencies.use,
+                liveness,
             )
             for agent in self._agents
         ]
@@ -93,8 +95,6 @@ class Host:
             self._watch,
         )
         self._beating = around.runner.spawn("heartbeat", self.heart.run())
-        for pool in self.pools:
-            pool.start()
         self._balance = Balance(
             around.log,
             around.topics.heartbeats,
@@ -102,16 +102,20 @@ class Host:
             self.pools,
             around.clock,
             around.runner.signal(),
+            liveness,
         )
         self._balancing = around.runner.spawn("balance", self._balance.run())
+        for pool in self.pools:
+            pool.start()
         self.heart.state = "running"
 
     async def wait(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set; raises the failure of the first pool that cannot go on."""
+        """Until ``stop`` is set; raises the failure of the first part that cannot go on."""
+        parts = [part for part in (*self.pools, self.heart, self._balance) if part is not None]
         while not stop.is_set():
-            for pool in self.pools:
-                if pool.failure is not None:
-                    raise pool.failure
+            for part in parts:
+                if part.failure is not None:
+                    raise part.failure
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WATCH_S)
 

@@ -57,6 +57,7 @@ class Poll:
         loop_side: LoopSide,
         *,
         learn_schemas: Callable[[], None],
+        live: Callable[[], frozenset[str] | None],
         held_max: int,
     ) -> None:
         self._identity = identity
@@ -70,6 +71,7 @@ class Poll:
             self._pause,
             lambda: self._consumer.membership(),
             self._clear_own,
+            live,
         )
         self._runner = around.runner
         self._clock = clock = around.clock

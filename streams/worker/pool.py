@@ -17,6 +17,7 @@ from streams.records import AgentCard, PoolBeat
 from streams.submission import topic_card
 from streams.worker.commit import Committer, Identity
 from streams.worker.execute import Executor
+from streams.worker.liveness import Liveness
 from streams.worker.poll import Batch, Poll
 from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
 from streams.worker.task_context import TaskContext
@@ -67,10 +68,12 @@ class Pool:
         gate: Gate,
         costs_partitions: int,
         use: Callable[[Dependency[Any]], Awaitable[Any]],
+        liveness: Liveness,
     ) -> None:
         topics, clock = around.topics, around.clock
         self.agent = agent
         self._around = around
+        self._liveness = liveness
         group = topics.group(agent.name)
         outcomes = Outcomes(
             agent,
@@ -116,6 +119,7 @@ class Pool:
             self._new_consumer,
             self._loop_side,
             learn_schemas=catalog.learn_schemas,
+            live=self._live,
             held_max=max(HELD_MIN, 2 * agent.policy.concurrency),
         )
         self.partitions = topic_card(card, "tasks").partitions
@@ -201,6 +205,13 @@ class Pool:
         if running is None:
             return True
         return await self._around.runner.call(lambda: running.join(STOP_S))
+
+    def _live(self) -> frozenset[str] | None:
+        """Transactional ids of the live workers; None while that is not known."""
+        beats, id_of = self._liveness.beats, self._around.topics.transactional_id
+        if beats is None:
+            return None
+        return frozenset(id_of(self.agent.name, beat.slot) for beat in beats)
 
     def _new_consumer(self) -> Any:
         around = self._around

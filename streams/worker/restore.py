@@ -46,11 +46,14 @@ class Restorer:
         pause: Callable[[float], None],
         membership: Callable[[], Membership],
         clear_own: Callable[[Mapping[int, Committed]], None],
+        live: Callable[[], frozenset[str] | None],
     ) -> None:
         """``pause`` waits the seconds given while the worker shows that it is alive.
 
-        ``clear_own`` has the committer end what hangs of this worker's own id.
+        ``clear_own`` has the committer end what hangs of this worker's own id. ``live`` are the
+        transactional ids of the live workers, None while nobody is known to be gone.
         """
+        self._live = live
         self._membership = membership
         self._clear_own = clear_own
         self._identity = identity
@@ -85,7 +88,7 @@ class Restorer:
             waited = self._clock.monotonic() - started
             try:
                 if unstable and waited >= end_at:
-                    # Again each second: a dead owner may still be listed as a member.
+                    # Again each second: a dead owner may still count as alive.
                     end_at = waited + PATIENCE_S
                     self._end_dead_owners(partitions, late=waited >= LATE_S)
                 committed = self._admin.committed(identity.group, identity.topic, partitions)
@@ -102,12 +105,13 @@ class Restorer:
     def _end_dead_owners(self, partitions: list[int], *, late: bool) -> None:
         """Init the transactional ids of owners that died with an open transaction.
 
-        Only ids that no live member carries as its client id: initialising fences its owner. And of
-        those who gave a partition up in order only when it is ``late``: they may still be closing.
+        Not those of live workers: initialising fences its owner, who then begins anew. And of those
+        who gave a partition up in order only when it is ``late``: they may still be closing. By
+        then also where nobody knows who is alive: better fenced once than held for ever.
         """
         identity = self._identity
         last = self._admin.committed(identity.group, identity.topic, partitions, stable=False)
-        live = {member.client_id for member in self._admin.group(identity.group).members}
+        live = self._live()
         owners: dict[str, dict[int, Committed]] = {}
         for partition, found in last.items():
             if found is None or not found.metadata:
@@ -122,7 +126,9 @@ class Restorer:
                 owners.setdefault(left.owner, {})[partition] = found
         if identity.transactional_id in owners:
             self._clear_own(owners[identity.transactional_id])
-        for owner in owners.keys() - live - {identity.transactional_id}:
+        if live is None and not late:
+            return
+        for owner in owners.keys() - (live or frozenset()) - {identity.transactional_id}:
             log.info("ending the open transaction of %s, which is gone", owner)
             producer = self._log.transactional_producer(owner, group=identity.group)
             try:

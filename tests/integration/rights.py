@@ -117,6 +117,7 @@ def worker_rights(topics: Topics, agents: Iterable[str], others: Iterable[str]) 
     rights = [
         Right("READ", "topic", topics.agents),
         Right("READ", "topic", topics.schemas),
+        Right("READ", "topic", topics.heartbeats),
         Right("WRITE", "topic", topics.agents),
         Right("WRITE", "topic", topics.schemas),
         Right("WRITE", "topic", topics.costs),

@@ -84,6 +84,7 @@ def fenced(*scripts: str) -> tuple[Any, int]:
         new_consumer,  # type: ignore[arg-type]
         SimpleNamespace(deliver=quiet, ended=quiet),  # type: ignore[arg-type]
         learn_schemas=quiet,
+        live=frozenset,
         held_max=10,
     )
     steps = poll.run()
