@@ -20,7 +20,12 @@ class Item(Protocol):
     def lanes(self) -> Lanes: ...
     @property
     def alone(self) -> bool:
-        """In quarantine: it may have killed its worker, so nothing runs beside it."""
+        """In quarantine: it may have killed its worker, so nothing else runs beside it."""
+        ...
+
+    @property
+    def grouped(self) -> bool:
+        """In quarantine: others of its possession that are too may run beside it."""
         ...
 
     @property
@@ -46,13 +51,15 @@ class Lanes:
 PATIENCE_S = 1.0
 """How long others start nothing while one in quarantine waits for those that run."""
 ROW_MAX = 16
-"""How many in quarantine run one after the other before others have a turn."""
+"""How many groups in quarantine run one after the other before others have a turn."""
+GROUP_MAX = 32
+"""How many in quarantine run together: all of one possession, and nothing else beside them."""
 
 
 class Gate:
-    """Shared by all schedulers of a process, so that a task in quarantine runs alone in it.
+    """Shared by all schedulers of a process, so that a group in quarantine runs alone in it.
 
-    After a row of such tasks, of at most ROW_MAX and about a second, others may start again, as
+    After a row of such groups, of at most ROW_MAX and about a second, others may start again, as
     many as the row or as its scheduler's concurrency: each change of turns waits until all that
     runs has ended. If those that run do not end, so that it waits in vain, others may start for as
     long as it has waited. A quarantine slows a worker down, it does not stop it.
@@ -76,8 +83,8 @@ class Gate:
         self.ready = 0
         """Others that could run, of all schedulers."""
         self.running = 0
-        self.alone = False
-        """One in quarantine is running."""
+        self.alone = 0
+        """How many in quarantine are running: one group, mostly of one."""
         self.waiting = 0
         """Those in quarantine that could run."""
         self.allowance = 0
@@ -114,14 +121,16 @@ class Gate:
     def begin_alone(self) -> None:
         """One in quarantine starts: the waits begin anew."""
         self.waiting -= 1
-        self.alone = True
+        self.alone += 1
         self.open = False
         self._since = None
         self._patience_s = PATIENCE_S
 
     def end_alone(self, others: int) -> None:
-        """One in quarantine has ended; after a whole row so many others may start."""
-        self.alone = False
+        """One in quarantine has ended; after a whole row of groups so many others may start."""
+        self.alone -= 1
+        if self.alone:
+            return
         self._row += 1
         if self._row_over or self._row >= ROW_MAX or not self.waiting:
             self.allowance = max(others, self._row)
@@ -176,6 +185,18 @@ class Scheduler(Generic[T]):
         gate.ready -= 1
         gate.allowance -= 1
         return self._run(item)
+
+    def companions(self, item: T) -> list[T]:
+        """What runs together with this one in quarantine, which was taken: to be ended as it."""
+        room = min(GROUP_MAX, self.concurrency - self.running + 1) - 1
+        if not item.grouped:
+            return []
+        found = [i for i in self._alone if i.grouped and i.lanes is item.lanes][:room]
+        for companion in found:
+            self._alone.remove(companion)
+            self.gate.begin_alone()
+            self._run(companion)
+        return found
 
     def unhold(self) -> None:
         """What some waited for was added: they queue up behind it."""
@@ -232,7 +253,7 @@ class Scheduler(Generic[T]):
 
     @property
     def quarantined(self) -> int:
-        """Tasks that wait to run alone."""
+        """Tasks that wait for their turn in quarantine."""
         return len(self._alone) + len(self._held)
 
     def _make_ready(self, item: T) -> None:

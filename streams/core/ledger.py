@@ -39,7 +39,9 @@ class Possession:
     deaths: int = 0
     suspects_below: int = 0
     running: tuple[int, int] | None = None
-    """In quarantine: the offset that runs alone and its count, to be committed first."""
+    """In quarantine: what runs alone and its count, to be committed first; see CompletionMap."""
+    singly_below: int = 0
+    """In quarantine: suspects below run one at a time, since the last owner died running them."""
     first: int | None = None
     """In quarantine: the offset that ran alone when the last owner died. No other suspect starts
     before it: there is one count, and whoever took it over would save this one for ever."""
@@ -100,8 +102,9 @@ class Ledger:
             partition, epoch, Progress(start), start.deaths, start.suspects_below, start.running
         )
         if start.running is not None and start.deaths > DEATHS_MAX:
-            ran = start.running[0]
-            if ran < start.suspects_below and ran in start.incomplete:
+            ran, count = start.running
+            possession.singly_below = ran + 1
+            if count and ran < start.suspects_below and ran in start.incomplete:
                 possession.first = ran
         possession.committed = start.offset
         self.possessions[partition] = possession
@@ -194,9 +197,7 @@ class Ledger:
     def _commit_of(
         self, possession: Possession, finished: set[int], *, releases: bool
     ) -> Committed:
-        running = possession.running
-        if running is not None and running[0] in finished:
-            running = None
+        running = None if _ran(possession.running, finished) else possession.running
         reach = 0 if running is None else running[0] + 1
         offset, high, incomplete = possession.progress.after(finished, reach)
         # Nothing suspicious is left: the next death starts a new count.
@@ -226,7 +227,7 @@ class Ledger:
             possession.claimed = True
             possession.released = possession in plan.releases
             possession.marked = plan.marks[possession]
-            if possession.running is not None and possession.running[0] in finished:
+            if _ran(possession.running, finished):
                 possession.running = possession.marked = None
             if possession.progress.base >= possession.suspects_below:
                 possession.deaths = 0
@@ -257,7 +258,7 @@ class Ledger:
             possession.box = [o for o in possession.box if o.offset not in done]
             possession.released = state.released
             possession.marked = state.running
-            if possession.running is not None and possession.running[0] in done:
+            if _ran(possession.running, done):
                 possession.running = None
 
     def disown(self, partition: int) -> bool:
@@ -281,6 +282,11 @@ class Ledger:
         return releasing
 
 
+def _ran(running: tuple[int, int] | None, finished: Collection[int]) -> bool:
+    """Whether what runs alone is finished; of a group only who runs it can tell."""
+    return running is not None and running[1] > 0 and running[0] in finished
+
+
 def _urgent(possession: Possession) -> bool:
     return (
         not possession.claimed
@@ -301,14 +307,16 @@ def inherit(left: CompletionMap, end: int) -> CompletionMap:
     Without the release mark the owner died. Which offsets it had started is not recorded, but
     they are among those incomplete now and existing now. An offset that is incomplete now was
     incomplete at every earlier death, so one bound and one count describe the suspects of all.
+    Owners that go on dying all the same may have been killed by one above the bound: it is drawn
+    anew from time to time, else such a one would kill each before the suspects are through.
     """
     if left.released or not left.owner:
         return CompletionMap(left.offset, left.high, left.incomplete, epoch=left.epoch)
-    below = left.suspects_below
+    deaths, below = left.deaths + 1, left.suspects_below
     if not left.deaths or left.offset >= below:
-        deaths, below = 1, min(end, left.high + TAIL_MAX)
-    else:
-        deaths = left.deaths + 1
+        deaths, below = 1, 0
+    if deaths == 1 or (deaths > DEATHS_MAX + 1 and deaths % (DEATHS_MAX + 1) == 0):
+        below = max(below, min(end, left.high + TAIL_MAX))
     return CompletionMap(
         left.offset,
         left.high,

@@ -52,7 +52,8 @@ class CompletionMap:
     """Owners that died in a row while some offset below ``suspects_below`` was incomplete."""
     suspects_below: int = 0
     running: tuple[int, int] | None = None
-    """In quarantine: the offset that runs alone, and how often it did so, this time included."""
+    """In quarantine: the offset that runs alone, and how often it did so, this time included.
+    Or the last offset of a group of suspects that run together, and 0."""
 
     def is_finished(self, offset: int) -> bool:
         """Whether the task at this offset has its terminal record."""

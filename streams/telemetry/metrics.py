@@ -30,7 +30,7 @@ _LEVELS = {
     "in_flight": "Tasks that run",
     "queued": "Tasks that wait in memory",
     "incomplete": "Records fetched and not committed",
-    "quarantined": "Tasks that wait to run alone",
+    "quarantined": "Tasks that wait for their turn in quarantine",
 }
 
 

@@ -104,7 +104,7 @@ class Executor:
                 self.scheduler.resume(work)
         for work in [w for w in self._unmarked if w.possession in gone]:
             self._unmarked.remove(work)
-            self.scheduler.finish(work)
+            self._leave(work)
         for work, running in list(self.running.items()):
             if work.possession in gone and not work.cut:
                 work.due = min(work.due, self._clock.monotonic() + GRACE_S)
@@ -182,36 +182,50 @@ class Executor:
             self._dispatching = False
 
     def _quarantine(self, work: Work) -> None:
-        """Write that this task runs alone before it starts: if we die, it is counted."""
+        """Write what runs alone before it starts: if we die, it is known.
+
+        Several suspects run together at first, which costs one transaction and not one each. If
+        the worker dies in that, they run one at a time, and the one that dies alone is counted.
+        """
         possession = work.possession
         if possession.foreign:
             self.scheduler.finish(work)
             return
+        group = [work, *self.scheduler.companions(work)]
+        if len(group) == 1:
+            mark = self._count(work)
+        else:
+            mark = max(member.record.offset() for member in group), 0
+        if mark is not None:
+            with self._shared.lock:
+                possession.running = mark
+            self._unmarked += group
+            self._shared.committer.set()
+
+    def _count(self, work: Work) -> tuple[int, int] | None:
+        """The mark of a task that runs all alone; None if it has killed enough workers."""
         offset = work.record.offset()
-        ran, attempt = possession.running or (-1, 0)
+        ran, attempt = work.possession.running or (-1, 0)
         before = attempt if ran == offset else 0
-        if before >= self._agent.policy.retry.attempts:
-            work.attempt = before
-            error = KilledWorker(
-                f"its worker died in attempt {before}, while this task ran alone",
-                hint="look at the worker's own end: memory, a crash in a native library, exit()",
-            )
-            self._shared.stats.failed += 1
-            self._shared.stats.dead += 1
-            self._end(work, self._outcomes.failed(work, "killed_worker", error))
-            return
-        work.attempt = max(work.attempt, before + 1)
-        with self._shared.lock:
-            possession.running = (offset, work.attempt)
-        self._unmarked.append(work)
-        self._shared.committer.set()
+        if before < self._agent.policy.retry.attempts:
+            work.attempt = max(work.attempt, before + 1)
+            return offset, work.attempt
+        work.attempt = before
+        error = KilledWorker(
+            f"its worker died in attempt {before}, while this task ran alone",
+            hint="look at the worker's own end: memory, a crash in a native library, exit()",
+        )
+        self._shared.stats.failed += 1
+        self._shared.stats.dead += 1
+        self._end(work, self._outcomes.failed(work, "killed_worker", error))
+        return None
 
     # -- execution ----------------------------------------------------------------------
 
     def _start(self, work: Work) -> None:
         if work.possession.releasing or work.possession.foreign:
             # Its partition is given up, or another's: who owns it runs it, rather than both.
-            self.scheduler.finish(work)
+            self._leave(work)
             return
         now = self._clock.now_micros()
         if now >= work.task.deadline:
@@ -267,7 +281,7 @@ class Executor:
             self._shared.stats.expired += 1
             self._end(work, self._outcomes.expired(work))
         elif work.cut == "lost" or work.possession.ended:
-            self.scheduler.finish(work)
+            self._leave(work)
             self.on_dispatch()
         elif work.cut == "timeout":
             limit = self._agent.policy.timeout_s
@@ -302,11 +316,11 @@ class Executor:
         delay_s = max(0.0, min(delay_s, left_s))
         work.waited_s += delay_s
         work.attempt += 1
-        running = work.possession.running
-        if running is not None and running[0] == work.record.offset():
+        if work.possession.running == (work.record.offset(), work.attempt - 1):
             with self._shared.lock:
                 work.possession.running = None
         self.scheduler.suspend(work)
+        self._disband(work)
         self._waiting[work] = self._loop.call_later(delay_s, self._resume, work)
         self.on_dispatch()
 
@@ -318,8 +332,21 @@ class Executor:
     def _end(self, work: Work, outbox: Outbox) -> None:
         self._finish(outbox)
         self._count_latency(work)
-        self.scheduler.finish(work)
+        self._leave(work)
         self.on_dispatch()
+
+    def _leave(self, work: Work) -> None:
+        """A task that was taken will not run (any more)."""
+        self.scheduler.finish(work)
+        self._disband(work)
+
+    def _disband(self, work: Work) -> None:
+        """If this was the last of a group in quarantine: should we die now, it was not these."""
+        running = work.possession.running
+        if work.alone and not self.scheduler.gate.alone and running is not None and not running[1]:
+            with self._shared.lock:
+                work.possession.running = None
+            self._shared.committer.set()
 
     def _finish(self, outbox: Outbox) -> None:
         shared = self._shared
@@ -346,6 +373,7 @@ class Executor:
             if work.cut:
                 log.warning("task %s of '%s' does not end", work.task.task_id, self._agent.name)
                 self.scheduler.disregard(work)
+                self._disband(work)
                 self.on_dispatch()
             else:
                 expired = self._clock.now_micros() >= work.task.deadline

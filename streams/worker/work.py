@@ -71,6 +71,10 @@ class Work:
     """How many of its outboxes the log refused."""
 
     @property
+    def grouped(self) -> bool:
+        return self.record.offset() >= self.possession.singly_below
+
+    @property
     def held(self) -> bool:
         first = self.possession.first
         return first is not None and first != self.record.offset()

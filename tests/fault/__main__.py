@@ -33,6 +33,8 @@ STORMS = 8
 STORMS_MAX = 24
 STORM_S_MAX = 1_800.0
 PER_SECOND = 800.0
+SHOWN_MAX = 8
+"""Violations of a storm that are printed; all are in its folder."""
 SCENARIOS_S = 150.0
 """What all scenarios take, of the minutes of a short run."""
 PAGE, PICTURE, RESULTS = "docs/reliability.md", "docs/reliability.svg", "docs/reliability.json"
@@ -91,6 +93,11 @@ class Run:
     def _clear(self, folder: Path, found: Sequence[Any]) -> None:
         if not found:
             shutil.rmtree(folder, ignore_errors=True)
+            return
+        # At once: the run may take an hour more, or be broken off.
+        (folder / "violations.json").write_text(json.dumps(found, indent=1))
+        for each in found[:SHOWN_MAX]:
+            say(f"  {each['invariant']}  {each['where']}: {each['message']}")
 
 
 def say(line: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from streams.core.ledger import DEATHS_MAX, TAIL_MAX, Ledger, Ownership, inherit
@@ -33,6 +35,15 @@ def test_deaths_are_counted_while_a_suspect_is_left() -> None:
     assert inherit(left, END) == CompletionMap(
         5, 9, (5,), epoch=3, deaths=3, suspects_below=8, running=(5, 1)
     )
+
+
+def test_owners_that_go_on_dying_widen_the_suspicion() -> None:
+    """One above the bound may have killed them, before the suspects were through."""
+    left, bounds = CompletionMap(5, 9, (5,), "a", 3), list[int]()
+    for end in range(10, 20):
+        left = replace(inherit(left, end), owner="a")
+        bounds.append(left.suspects_below)
+    assert bounds == [10, 10, 10, 10, 10, 15, 15, 15, 18, 18]
 
 
 @pytest.mark.parametrize("offset", [8, 9])
@@ -102,3 +113,28 @@ def test_what_runs_alone_is_listed_so_that_the_next_owner_is_given_it_before_it_
     possession.running = (3, 1)
     left = claim(ledger)
     assert (left.high, left.incomplete, left.running) == (4, (0, 1, 2, 3), (3, 1))
+
+
+def test_after_a_death_in_a_group_its_suspects_run_one_at_a_time() -> None:
+    left = CompletionMap(5, 12, (5, 7, 9, 11), "a", 3, False, 3, 20, (9, 0))
+    possession = Ledger("b").gain(0, inherit(left, END))
+    assert (possession.singly_below, possession.first) == (10, None)
+    # And still, if this owner dies before the first of them has started.
+    again = Ledger("c")
+    again.gain(0, inherit(left, END))
+    assert claim(again).running == (9, 0)
+
+
+def test_a_group_stands_in_the_map_until_its_executor_takes_it_back() -> None:
+    ledger = Ledger("me")
+    possession = ledger.gain(0, CompletionMap(0, 0))
+    for offset in range(3):
+        possession.progress.fetched(offset)
+    possession.running = (2, 0)
+    assert claim(ledger).running == (2, 0)
+    ledger.finish(Outbox(0, possession.epoch, 2, (), None))
+    left = claim(ledger)
+    assert (left.running, left.incomplete) == ((2, 0), (0, 1)), "others of the group still run"
+    possession.running = None
+    assert ledger.urgent
+    assert claim(ledger).running is None

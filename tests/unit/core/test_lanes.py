@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from streams.core.lanes import ROW_MAX, Gate, Lanes, Scheduler
+from streams.core.lanes import GROUP_MAX, ROW_MAX, Gate, Lanes, Scheduler
 
 
 @dataclass(eq=False)
@@ -21,6 +21,7 @@ class Item:
     """queued, running, waiting (for a retry), done, dropped."""
     stuck: bool = False
     held: bool = False
+    grouped: bool = False
 
 
 def scheduler(concurrency: int = 2, gate: Gate | None = None) -> Scheduler[Item]:
@@ -46,10 +47,13 @@ class Model(RuleBasedStateMachine):
         partition=st.integers(0, 2),
         lane=st.sampled_from([None, b"a", b"b", b"c"]),
         alone=st.sampled_from([False, False, True]),
+        grouped=st.booleans(),
     )
-    def add(self, which: int, partition: int, lane: bytes | None, alone: bool) -> None:
+    def add(
+        self, which: int, partition: int, lane: bytes | None, alone: bool, grouped: bool
+    ) -> None:
         lanes = self.possessions[which][partition]
-        item = Item(lane, lanes, alone, len(self.items[which]))
+        item = Item(lane, lanes, alone, len(self.items[which]), grouped=grouped)
         self.items[which].append(item)
         self.schedulers[which].add(item)
 
@@ -57,6 +61,13 @@ class Model(RuleBasedStateMachine):
         item = self.schedulers[which].take()
         if item is None:
             return None
+        self._started(which, item)
+        if item.alone:
+            for companion in self.schedulers[which].companions(item):
+                self._started(which, companion)
+        return item
+
+    def _started(self, which: int, item: Item) -> None:
         assert item.state in ("queued", "resumed"), f"a task that is {item.state} was started"
         before = [
             other
@@ -65,7 +76,6 @@ class Model(RuleBasedStateMachine):
         ]
         assert not before or before[0] is item, "started before its turn"
         item.state = "running"
-        return item
 
     @rule(which=st.integers(0, 1))
     def take(self, which: int) -> None:
@@ -150,9 +160,11 @@ class Model(RuleBasedStateMachine):
             assert len(lanes_seen) == len(set(lanes_seen)), "two of a lane at once"
         running = [item for item in running if not item.stuck]
         assert self.gate.running == len(running)
-        assert self.gate.alone == any(item.alone for item in running)
+        assert self.gate.alone == sum(item.alone for item in running)
         if self.gate.alone:
-            assert len(running) == 1, "something runs beside a task in quarantine"
+            assert self.gate.alone == len(running), "something runs beside those in quarantine"
+            assert len({item.lanes for item in running}) == 1, "of two possessions at once"
+            assert len(running) == 1 or all(item.grouped for item in running)
         assert self.gate.waiting == sum(s.quarantined for s in self.schedulers)
 
 
@@ -314,3 +326,34 @@ def test_others_have_a_turn_after_a_row_of_suspects() -> None:
         turns.append(item.alone)
         lanes.finish(item)
     assert turns == [*[True] * ROW_MAX, *[False] * ROW_MAX, True, False]
+
+
+def test_suspects_of_one_possession_run_together_unless_they_have_to_run_one_at_a_time() -> None:
+    tested, lanes, other = scheduler(100), Lanes(), Lanes()
+    singly = Item(None, lanes, alone=True)
+    groups = [Item(None, lanes, alone=True, grouped=True, number=n) for n in range(GROUP_MAX + 5)]
+    foreign = Item(None, other, alone=True, grouped=True)
+    for item in (groups[0], foreign, singly, *groups[1:]):
+        tested.add(item)
+    assert tested.take() is groups[0]
+    assert tested.companions(groups[0]) == groups[1:GROUP_MAX]
+    for item in groups[:GROUP_MAX]:
+        assert tested.take() is None, "while one of them runs, nothing else starts"
+        tested.finish(item)
+    assert tested.take() is foreign
+    assert tested.companions(foreign) == []
+    tested.finish(foreign)
+    assert tested.take() is singly
+    assert tested.companions(singly) == []
+    tested.finish(singly)
+    assert tested.take() is groups[GROUP_MAX]
+    assert tested.companions(groups[GROUP_MAX]) == groups[GROUP_MAX + 1 :]
+
+
+def test_a_group_is_no_larger_than_the_concurrency() -> None:
+    tested, lanes = scheduler(3), Lanes()
+    for number in range(9):
+        tested.add(Item(None, lanes, alone=True, grouped=True, number=number))
+    first = tested.take()
+    assert first is not None
+    assert len(tested.companions(first)) == 2
