@@ -8,7 +8,7 @@ from typing import cast
 from . import namespaces, skew
 from .fault import Field, Heal, Launch
 from .ground import BEHIND_PROXY, IN_NAMESPACE, Network
-from .proxy import END_TXN, TXN_OFFSET_COMMIT, Rule
+from .proxy import END_TXN, TXN_OFFSET_COMMIT, Proxy, Rule
 
 LOSS = (0.05, 0.3)
 HOUR_S = 3_600
@@ -29,79 +29,70 @@ class _OnLine:
         pass
 
 
-class ReplyLost(_OnLine):
+class _OnProxy(_OnLine):
+    """What the proxy does to the lines that pass through it, until it is mended."""
+
+    def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        proxy = _network(field).proxy
+        self._spoil(proxy, rng)
+        return proxy.mend
+
+    def _spoil(self, proxy: Proxy, rng: random.Random) -> None:
+        raise NotImplementedError
+
+
+class ReplyLost(_OnProxy):
     """The broker did what it was asked; the client never hears of it."""
 
     def __init__(self, name: str, kind: int) -> None:
         self.name = name
-        self._kind = kind
+        self._kinds = frozenset({kind})
 
-    def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+    def _spoil(self, proxy: Proxy, rng: random.Random) -> None:
         hang_up = rng.random() < 0.5
-        proxy = _network(field).proxy
-        kinds = frozenset({self._kind})
-        proxy.rules = [Rule("reply", kinds, drop=True, hang_up=hang_up, times=rng.randint(1, 5))]
-        return proxy.mend
+        times = rng.randint(1, 5)
+        proxy.rules = [Rule("reply", self._kinds, drop=True, hang_up=hang_up, times=times)]
 
 
-class ReplyLate(_OnLine):
+class ReplyLate(_OnProxy):
     """Replies come after the client has stopped waiting, or shortly before."""
 
     def __init__(self, name: str, kind: int) -> None:
         self.name = name
-        self._kind = kind
+        self._kinds = frozenset({kind})
 
-    def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
-        proxy = _network(field).proxy
-        late = Rule("reply", frozenset({self._kind}), delay_s=rng.uniform(0.5, 6.0), share=0.5)
-        proxy.rules = [late]
-        return proxy.mend
+    def _spoil(self, proxy: Proxy, rng: random.Random) -> None:
+        proxy.rules = [Rule("reply", self._kinds, delay_s=rng.uniform(0.5, 6.0), share=0.5)]
 
 
-class RequestLate(_OnLine):
+class RequestLate(_OnProxy):
     """An EndTxn arrives when its client has hung up and gone on."""
 
     name = "end-txn-arrives-late"
 
-    def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
-        proxy = _network(field).proxy
-        proxy.rules = [
-            Rule(
-                "request",
-                frozenset({END_TXN}),
-                delay_s=rng.uniform(1.0, 6.0),
-                hang_up=True,
-                times=rng.randint(1, 4),
-            )
-        ]
-        return proxy.mend
+    def _spoil(self, proxy: Proxy, rng: random.Random) -> None:
+        delay_s, times = rng.uniform(1.0, 6.0), rng.randint(1, 4)
+        kinds = frozenset({END_TXN})
+        proxy.rules = [Rule("request", kinds, delay_s=delay_s, hang_up=True, times=times)]
 
 
-class LineHeld(_OnLine):
+class LineHeld(_OnProxy):
     """Nothing passes, and connections stay: packets are lost."""
 
     name = "line-held"
 
-    def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
-        proxy = _network(field).proxy
+    def _spoil(self, proxy: Proxy, rng: random.Random) -> None:
         proxy.hold()
-        return proxy.mend
 
 
-class LineRefused(_OnLine):
+class LineRefused(_OnProxy):
     """Every connection ends, each new one at once."""
 
     name = "line-refused"
 
-    def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
-        proxy = _network(field).proxy
+    def _spoil(self, proxy: Proxy, rng: random.Random) -> None:
         proxy.refuse()
-        return proxy.mend
 
 
 class _OnWire(_OnLine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
@@ -123,6 +124,13 @@ async def until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+
+async def stubborn_until(condition: Callable[[], bool]) -> None:
+    """What a handler does that ignores being cut off."""
+    while not condition():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.1)
 
 
 def make(fleet_args: dict | None = None):

@@ -11,7 +11,7 @@ from streams.core.ledger import DEATHS_MAX
 from streams.ids import partition_of
 from streams.worker.host import Host
 
-from .simulation import Simulation, simulate, until
+from .simulation import Simulation, simulate, stubborn_until, until
 
 
 @agent
@@ -65,11 +65,7 @@ def test_a_handler_that_ignores_its_cut_does_not_hold_a_quarantine() -> None:
     @agent(timeout=1, retry=Retry(attempts=1))
     async def stubborn(ctx: Context, text: str) -> str:
         begun.append(text)
-        while not free:
-            try:
-                await asyncio.sleep(1)
-            except asyncio.CancelledError:
-                continue
+        await stubborn_until(lambda: free)
         return text
 
     fleet = Simulation(stubborn, suspected)

@@ -12,7 +12,7 @@ from streams.ids import partition_of
 from streams.ports import Committed
 from streams.worker import poll, room
 
-from .simulation import Simulation, simulate, until
+from .simulation import Simulation, simulate, stubborn_until, until
 from .test_quarantine import other, suspect, suspected
 
 PLACE = 1
@@ -49,11 +49,7 @@ def test_a_suspect_that_lost_its_partition_and_does_not_end_stops_nobody() -> No
     @agent
     async def stubborn(ctx: Context, text: str) -> str:
         begun.append(text)
-        while not free:
-            try:
-                await asyncio.sleep(1)
-            except asyncio.CancelledError:
-                continue
+        await stubborn_until(lambda: free)
         return text
 
     fleet = Simulation(stubborn, other)
@@ -82,12 +78,8 @@ def test_a_mark_is_taken_back_only_by_whoever_set_it() -> None:
     @agent(timeout=1, retry=Retry(attempts=3, delay=20))
     async def mixed(ctx: Context, text: str) -> str:
         begun.append(text)
-        while text == "stuck" and not free:
-            try:
-                await asyncio.sleep(0.1)
-            except asyncio.CancelledError:
-                continue
         if text == "stuck":
+            await stubborn_until(lambda: free)
             raise ValueError("late")
         await asyncio.sleep(0.9)
         return text
