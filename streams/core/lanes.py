@@ -8,7 +8,7 @@ Empty lanes are dropped, else every key ever seen would stay in memory.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 
 class Item(Protocol):
@@ -24,10 +24,7 @@ class Item(Protocol):
         ...
 
     @property
-    def grouped(self) -> bool:
-        """In quarantine: others of its possession that are too may run beside it."""
-        ...
-
+    def offset(self) -> int: ...
     @property
     def held(self) -> bool:
         """In quarantine: another of its partition comes first, which is yet to be added."""
@@ -52,8 +49,13 @@ PATIENCE_S = 1.0
 """How long others start nothing while one in quarantine waits for those that run."""
 ROW_MAX = 16
 """How many groups in quarantine run one after the other before others have a turn."""
-GROUP_MAX = 32
-"""How many in quarantine run together: all of one possession, and nothing else beside them."""
+
+
+class Group(NamedTuple):
+    """In quarantine together: those of one possession whose offsets are below a bound."""
+
+    lanes: Lanes
+    below: int
 
 
 class Gate:
@@ -73,6 +75,7 @@ class Gate:
         "_since",
         "allowance",
         "alone",
+        "group",
         "open",
         "ready",
         "running",
@@ -84,7 +87,9 @@ class Gate:
         """Others that could run, of all schedulers."""
         self.running = 0
         self.alone = 0
-        """How many in quarantine are running: one group, mostly of one."""
+        """How many in quarantine are running."""
+        self.group: Group | None = None
+        """Whose others may run beside the one that began; None: it runs all alone."""
         self.waiting = 0
         """Those in quarantine that could run."""
         self.allowance = 0
@@ -126,11 +131,30 @@ class Gate:
         self._since = None
         self._patience_s = PATIENCE_S
 
-    def end_alone(self, others: int) -> None:
-        """One in quarantine has ended; after a whole row of groups so many others may start."""
+    def joins(self, item: Item) -> bool:
+        """Whether this one may run beside those in quarantine that do."""
+        group = self.group
+        return (
+            group is not None
+            and item.lanes is group.lanes
+            and item.offset < group.below
+            and not (self._row_over and self.alone)
+        )
+
+    def end_alone(self, others: int, *, more: bool) -> None:
+        """One in quarantine has ended; after a whole row of groups so many others may start.
+
+        ``more`` of its group wait to run.
+        """
         self.alone -= 1
+        if not more:
+            self.end_group(others)
+
+    def end_group(self, others: int) -> None:
+        """If none of a group runs, nor will: it has ended."""
         if self.alone:
             return
+        self.group = None
         self._row += 1
         if self._row_over or self._row >= ROW_MAX or not self.waiting:
             self.allowance = max(others, self._row)
@@ -169,8 +193,8 @@ class Scheduler(Generic[T]):
     def take(self) -> T | None:
         """A task to start now, or None; the caller must end it with ``finish`` or ``suspend``."""
         gate = self.gate
-        if gate.alone:
-            return None
+        if gate.alone or gate.group:
+            return self._take_member()
         if gate.waiting and (gate.allowance <= 0 or not gate.ready):
             if not gate.running:
                 return self._take_alone()
@@ -186,18 +210,6 @@ class Scheduler(Generic[T]):
         gate.allowance -= 1
         return self._run(item)
 
-    def companions(self, item: T) -> list[T]:
-        """What runs together with this one in quarantine, which was taken: to be ended as it."""
-        room = min(GROUP_MAX, self.concurrency - self.running + 1) - 1
-        if not item.grouped:
-            return []
-        found = [i for i in self._alone if i.grouped and i.lanes is item.lanes][:room]
-        for companion in found:
-            self._alone.remove(companion)
-            self.gate.begin_alone()
-            self._run(companion)
-        return found
-
     def unhold(self) -> None:
         """What some waited for was added: they queue up behind it."""
         held, self._held = self._held, deque[T]()
@@ -206,16 +218,16 @@ class Scheduler(Generic[T]):
 
     def finish(self, item: T) -> None:
         """A task that was taken is over: its slot is free and its lane moves on."""
-        self._give_back(item)
         lane = item.lane
-        if lane is None:
-            return
-        waiting = item.lanes.waiting
-        behind = waiting.get(lane)
-        if behind:
-            self._make_ready(behind.popleft())
-        else:
-            waiting.pop(lane, None)
+        if lane is not None:
+            # First: in quarantine what comes behind it may be of the same group.
+            waiting = item.lanes.waiting
+            behind = waiting.get(lane)
+            if behind:
+                self._make_ready(behind.popleft())
+            else:
+                waiting.pop(lane, None)
+        self._give_back(item)
 
     def suspend(self, item: T) -> None:
         """A taken task waits (for its retry): the slot is free, the lane stays blocked."""
@@ -250,6 +262,8 @@ class Scheduler(Generic[T]):
         held, self._held = self._held, _without(self._held, lanes)
         self.queued -= len(alone) - len(self._alone) + len(ready) - len(self._ready)
         self.queued -= len(held) - len(self._held)
+        if self.gate.group and self.gate.group.lanes is lanes:
+            self.gate.end_group(self.concurrency)
 
     @property
     def quarantined(self) -> int:
@@ -274,6 +288,16 @@ class Scheduler(Generic[T]):
         gate.begin_alone()
         return self._run(item)
 
+    def _take_member(self) -> T | None:
+        if self.gate.alone and self.running >= self.concurrency:
+            return None
+        item = next(filter(self.gate.joins, self._alone), None)
+        if item is None:
+            return None
+        self._alone.remove(item)
+        self.gate.begin_alone()
+        return self._run(item)
+
     def _run(self, item: T) -> T:
         self.queued -= 1
         self.running += 1
@@ -290,7 +314,8 @@ class Scheduler(Generic[T]):
     def _leave_gate(self, item: T) -> None:
         self.gate.running -= 1
         if item.alone:
-            self.gate.end_alone(self.concurrency)
+            more = any(map(self.gate.joins, self._alone))
+            self.gate.end_alone(self.concurrency, more=more)
 
 
 def _without(items: deque[T], lanes: Lanes) -> deque[T]:

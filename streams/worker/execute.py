@@ -11,13 +11,14 @@ from typing import Any
 from streams.agent import Agent
 from streams.context import RUNNING, Context
 from streams.core.lanes import Gate, Scheduler
-from streams.core.ledger import DEATHS_MAX, Possession
+from streams.core.ledger import Possession
 from streams.core.outbox import Outbox
 from streams.core.retry import Again, after_failure
 from streams.errors import KilledWorker, RecordUndecodable
 from streams.ports import Record
 from streams.submission import read_task
 from streams.worker.poll import Batch
+from streams.worker.quarantine import Quarantine, is_suspect, may_start
 from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
 from streams.worker.work import Outcomes, Work
 
@@ -50,6 +51,7 @@ class Executor:
         self._tracer = around.tracer
         self._loop = asyncio.get_running_loop()
         self.scheduler: Scheduler[Work] = Scheduler(agent.policy.concurrency, gate)
+        self._quarantine = Quarantine(shared, gate, agent.policy.retry.attempts)
         self.running: dict[Work, asyncio.Task[None]] = {}
         self._unclaimed: dict[Possession, list[Record]] = {}
         self._unmarked: list[Work] = []
@@ -86,7 +88,7 @@ class Executor:
                     self._admit(possession, record)
             self.dispatch()
         if self._unmarked and not self._draining:
-            for work in [w for w in self._unmarked if _may_start(w.possession)]:
+            for work in [w for w in self._unmarked if may_start(w.possession)]:
                 self._unmarked.remove(work)
                 self._start(work)
             self.on_dispatch()
@@ -153,8 +155,7 @@ class Executor:
             return
         lane = record.key() if self._agent.policy.ordering == "key" else None
         work = Work(possession, record, task, lane, task.attempt)
-        if possession.deaths > DEATHS_MAX and record.offset() < possession.suspects_below:
-            work.alone = True
+        work.alone = is_suspect(possession, record.offset())
         self.scheduler.add(work)
         self._came(possession, record)
 
@@ -175,50 +176,28 @@ class Executor:
         try:
             while (work := take()) is not None:
                 if work.alone:
-                    self._quarantine(work)
+                    self._begin_alone(work)
                 else:
                     self._start(work)
         finally:
             self._dispatching = False
 
-    def _quarantine(self, work: Work) -> None:
-        """Write what runs alone before it starts: if we die, it is known.
-
-        Several suspects run together at first, which costs one transaction and not one each. If
-        the worker dies in that, they run one at a time, and the one that dies alone is counted.
-        """
-        possession = work.possession
-        if possession.foreign:
-            self.scheduler.finish(work)
-            return
-        group = [work, *self.scheduler.companions(work)]
-        if len(group) == 1:
-            mark = self._count(work)
+    def _begin_alone(self, work: Work) -> None:
+        """Start one in quarantine when it is known that it runs, or give it up."""
+        if work.possession.foreign:
+            self._leave(work)
+        elif not self._quarantine.begin(work):
+            error = KilledWorker(
+                f"its worker died in attempt {work.attempt}, while this task ran alone",
+                hint="look at the worker's own end: memory, a crash in a native library, exit()",
+            )
+            self._shared.stats.failed += 1
+            self._shared.stats.dead += 1
+            self._end(work, self._outcomes.failed(work, "killed_worker", error))
+        elif may_start(work.possession):
+            self._start(work)
         else:
-            mark = max(member.record.offset() for member in group), 0
-        if mark is not None:
-            with self._shared.lock:
-                possession.running = mark
-            self._unmarked += group
-            self._shared.committer.set()
-
-    def _count(self, work: Work) -> tuple[int, int] | None:
-        """The mark of a task that runs all alone; None if it has killed enough workers."""
-        offset = work.record.offset()
-        ran, attempt = work.possession.running or (-1, 0)
-        before = attempt if ran == offset else 0
-        if before < self._agent.policy.retry.attempts:
-            work.attempt = max(work.attempt, before + 1)
-            return offset, work.attempt
-        work.attempt = before
-        error = KilledWorker(
-            f"its worker died in attempt {before}, while this task ran alone",
-            hint="look at the worker's own end: memory, a crash in a native library, exit()",
-        )
-        self._shared.stats.failed += 1
-        self._shared.stats.dead += 1
-        self._end(work, self._outcomes.failed(work, "killed_worker", error))
-        return None
+            self._unmarked.append(work)
 
     # -- execution ----------------------------------------------------------------------
 
@@ -316,11 +295,8 @@ class Executor:
         delay_s = max(0.0, min(delay_s, left_s))
         work.waited_s += delay_s
         work.attempt += 1
-        if work.possession.running == (work.record.offset(), work.attempt - 1):
-            with self._shared.lock:
-                work.possession.running = None
         self.scheduler.suspend(work)
-        self._disband(work)
+        self._quarantine.left(work)
         self._waiting[work] = self._loop.call_later(delay_s, self._resume, work)
         self.on_dispatch()
 
@@ -338,15 +314,7 @@ class Executor:
     def _leave(self, work: Work) -> None:
         """A task that was taken will not run (any more)."""
         self.scheduler.finish(work)
-        self._disband(work)
-
-    def _disband(self, work: Work) -> None:
-        """If this was the last of a group in quarantine: should we die now, it was not these."""
-        running = work.possession.running
-        if work.alone and not self.scheduler.gate.alone and running is not None and not running[1]:
-            with self._shared.lock:
-                work.possession.running = None
-            self._shared.committer.set()
+        self._quarantine.left(work)
 
     def _finish(self, outbox: Outbox) -> None:
         shared = self._shared
@@ -373,7 +341,7 @@ class Executor:
             if work.cut:
                 log.warning("task %s of '%s' does not end", work.task.task_id, self._agent.name)
                 self.scheduler.disregard(work)
-                self._disband(work)
+                self._quarantine.left(work)
                 self.on_dispatch()
             else:
                 expired = self._clock.now_micros() >= work.task.deadline
@@ -388,8 +356,3 @@ class Executor:
         # would free its slot: it is left to begin, and to see that it was cut off.
         if work.begun:
             handler.cancel(why)
-
-
-def _may_start(possession: Possession) -> bool:
-    """Whether the mark of what is to run alone is committed, or will never be."""
-    return possession.foreign or possession.marked == possession.running

@@ -71,8 +71,8 @@ class Work:
     """How many of its outboxes the log refused."""
 
     @property
-    def grouped(self) -> bool:
-        return self.record.offset() >= self.possession.singly_below
+    def offset(self) -> int:
+        return self.record.offset()
 
     @property
     def held(self) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from streams.core.lanes import GROUP_MAX, ROW_MAX, Gate, Lanes, Scheduler
+from streams.core.lanes import ROW_MAX, Gate, Group, Lanes, Scheduler
 
 
 @dataclass(eq=False)
@@ -21,7 +21,10 @@ class Item:
     """queued, running, waiting (for a retry), done, dropped."""
     stuck: bool = False
     held: bool = False
-    grouped: bool = False
+
+    @property
+    def offset(self) -> int:
+        return self.number
 
 
 def scheduler(concurrency: int = 2, gate: Gate | None = None) -> Scheduler[Item]:
@@ -47,13 +50,10 @@ class Model(RuleBasedStateMachine):
         partition=st.integers(0, 2),
         lane=st.sampled_from([None, b"a", b"b", b"c"]),
         alone=st.sampled_from([False, False, True]),
-        grouped=st.booleans(),
     )
-    def add(
-        self, which: int, partition: int, lane: bytes | None, alone: bool, grouped: bool
-    ) -> None:
+    def add(self, which: int, partition: int, lane: bytes | None, alone: bool) -> None:
         lanes = self.possessions[which][partition]
-        item = Item(lane, lanes, alone, len(self.items[which]), grouped=grouped)
+        item = Item(lane, lanes, alone, len(self.items[which]))
         self.items[which].append(item)
         self.schedulers[which].add(item)
 
@@ -61,13 +61,8 @@ class Model(RuleBasedStateMachine):
         item = self.schedulers[which].take()
         if item is None:
             return None
-        self._started(which, item)
-        if item.alone:
-            for companion in self.schedulers[which].companions(item):
-                self._started(which, companion)
-        return item
-
-    def _started(self, which: int, item: Item) -> None:
+        if item.alone and self.gate.group is None and item.number % 3:
+            self.gate.group = Group(item.lanes, item.number + 20)
         assert item.state in ("queued", "resumed"), f"a task that is {item.state} was started"
         before = [
             other
@@ -76,6 +71,7 @@ class Model(RuleBasedStateMachine):
         ]
         assert not before or before[0] is item, "started before its turn"
         item.state = "running"
+        return item
 
     @rule(which=st.integers(0, 1))
     def take(self, which: int) -> None:
@@ -164,7 +160,7 @@ class Model(RuleBasedStateMachine):
         if self.gate.alone:
             assert self.gate.alone == len(running), "something runs beside those in quarantine"
             assert len({item.lanes for item in running}) == 1, "of two possessions at once"
-            assert len(running) == 1 or all(item.grouped for item in running)
+            assert len(running) == 1 or self.gate.group is not None
         assert self.gate.waiting == sum(s.quarantined for s in self.schedulers)
 
 
@@ -328,32 +324,55 @@ def test_others_have_a_turn_after_a_row_of_suspects() -> None:
     assert turns == [*[True] * ROW_MAX, *[False] * ROW_MAX, True, False]
 
 
-def test_suspects_of_one_possession_run_together_unless_they_have_to_run_one_at_a_time() -> None:
-    tested, lanes, other = scheduler(100), Lanes(), Lanes()
-    singly = Item(None, lanes, alone=True)
-    groups = [Item(None, lanes, alone=True, grouped=True, number=n) for n in range(GROUP_MAX + 5)]
-    foreign = Item(None, other, alone=True, grouped=True)
-    for item in (groups[0], foreign, singly, *groups[1:]):
+def test_suspects_below_a_bound_run_together_those_behind_them_in_a_lane_too() -> None:
+    gate, lanes = Gate(), Lanes()
+    tested = scheduler(3, gate)
+    items = [Item(b"abcab"[n : n + 1], lanes, alone=True, number=n) for n in range(5)]
+    above = Item(b"d", lanes, alone=True, number=9)
+    foreign = Item(b"a", Lanes(), alone=True, number=0)
+    other = Item(None, Lanes())
+    for item in (*items, above, foreign, other):
         tested.add(item)
-    assert tested.take() is groups[0]
-    assert tested.companions(groups[0]) == groups[1:GROUP_MAX]
-    for item in groups[:GROUP_MAX]:
-        assert tested.take() is None, "while one of them runs, nothing else starts"
+    assert tested.take() is items[0]
+    assert tested.take() is None, "it runs all alone, until more is said"
+    gate.group = Group(lanes, 5)
+    assert [tested.take(), tested.take(), tested.take()] == [items[1], items[2], None]
+    for item in items[:3]:
         tested.finish(item)
-    assert tested.take() is foreign
-    assert tested.companions(foreign) == []
-    tested.finish(foreign)
-    assert tested.take() is singly
-    assert tested.companions(singly) == []
-    tested.finish(singly)
-    assert tested.take() is groups[GROUP_MAX]
-    assert tested.companions(groups[GROUP_MAX]) == groups[GROUP_MAX + 1 :]
+    assert [tested.take(), tested.take(), tested.take()] == [items[3], items[4], None]
+    tested.finish(items[4])
+    assert gate.group is not None
+    tested.finish(items[3])
+    assert gate.group is None
+    assert tested.take() is above
+    tested.finish(above)
+    assert drain(tested) == [foreign, other]
 
 
-def test_a_group_is_no_larger_than_the_concurrency() -> None:
-    tested, lanes = scheduler(3), Lanes()
-    for number in range(9):
-        tested.add(Item(None, lanes, alone=True, grouped=True, number=number))
-    first = tested.take()
-    assert first is not None
-    assert len(tested.companions(first)) == 2
+def test_a_group_gives_way_to_others_after_about_a_second() -> None:
+    gate, lanes = Gate(), Lanes()
+    tested = scheduler(2, gate)
+    suspects = [Item(b"k", lanes, alone=True, number=n) for n in range(9)]
+    other = Item(None, Lanes())
+    for item in (*suspects, other):
+        tested.add(item)
+    assert tested.take() is suspects[0]
+    gate.group = Group(lanes, 9)
+    for now in (0.0, 0.5, 1.0):
+        gate.look(now)
+    tested.finish(suspects[0])
+    assert tested.take() is other
+
+
+def test_a_group_ends_with_its_possession() -> None:
+    gate, lanes = Gate(), Lanes()
+    tested = scheduler(2, gate)
+    first, second = (Item(None, lanes, alone=True, number=n) for n in range(2))
+    tested.add(first)
+    assert tested.take() is first
+    gate.group = Group(lanes, 9)
+    tested.add(second)
+    tested.end(lanes)
+    assert gate.group is not None, "one of it still runs"
+    tested.finish(first)
+    assert gate.group is None

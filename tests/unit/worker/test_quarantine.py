@@ -6,10 +6,10 @@ import asyncio
 import math
 
 from streams import Context, Retry, agent
-from streams.core.lanes import GROUP_MAX
 from streams.core.ledger import DEATHS_MAX
 from streams.ids import partition_of
 from streams.worker.host import Host
+from streams.worker.quarantine import GROUP_MAX
 
 from .simulation import Simulation, simulate, stubborn_until, until
 
