@@ -33,9 +33,11 @@ RECOVERED_S = 15.0
 """I16: how long after a broker's return heartbeats may still be missing."""
 SETTLED_S = 20.0
 """I17: how long after its baseline a process can have grown."""
-FILES_MORE = 12
-"""I17: connections come and go, with so many more or fewer at any moment for each broker."""
 THREADS_MORE = 8
+FILES_MORE = 2 * THREADS_MORE
+"""I17: a pipe for each thread of the client."""
+CONNECTIONS_MORE = 8
+"""I17: a thread of the client has at most one connection; those that it has come and go."""
 RSS_MORE_BYTES = 96 * 2**20
 """I17: the bound of records held in memory, and what an allocator keeps of it."""
 BEGUN_S = 10.0
@@ -262,7 +264,7 @@ def _named(life: Life) -> str:
 
 
 def grown(
-    lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample], brokers: int
+    lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample]
 ) -> Iterator[Violation]:
     """I17: what a surviving process holds at rest is what it held when it had begun."""
     runs_from: dict[int, float] = {}
@@ -275,7 +277,8 @@ def grown(
         if first is None or last is None or last.at - first.at < SETTLED_S:
             continue
         for what, before, after, more in (
-            ("files", first.files, last.files, FILES_MORE * brokers),
+            ("files", first.files, last.files, FILES_MORE),
+            ("connections to threads", first.threads, last.connections, CONNECTIONS_MORE),
             ("threads", first.threads, last.threads, THREADS_MORE),
             ("bytes of memory", first.rss_bytes, last.rss_bytes, RSS_MORE_BYTES),
         ):

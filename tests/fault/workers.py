@@ -34,6 +34,8 @@ class Sample(NamedTuple):
 
     at: float
     files: int
+    """Without connections."""
+    connections: int
     threads: int
     rss_bytes: int
 
@@ -247,10 +249,20 @@ class Workers:
                     held.process.kill()
 
 
+def _target(process: Path, name: str) -> str:
+    """What a file descriptor stands for; empty if it was closed meanwhile."""
+    try:
+        return os.readlink(process / "fd" / name)
+    except FileNotFoundError:
+        return ""
+
+
 def measure(pid: int) -> Sample:
     """What a process holds, from /proc; OSError if it is gone."""
     process = Path("/proc") / str(pid)
-    files = len(os.listdir(process / "fd"))
+    held = [target for name in os.listdir(process / "fd") if (target := _target(process, name))]
+    connections = sum(target.startswith("socket:") for target in held)
     threads = len(os.listdir(process / "task"))
     pages = int((process / "statm").read_text().split()[1])
-    return Sample(time.time(), files, threads, pages * os.sysconf("SC_PAGE_SIZE"))
+    rss_bytes = pages * os.sysconf("SC_PAGE_SIZE")
+    return Sample(time.time(), len(held) - connections, connections, threads, rss_bytes)

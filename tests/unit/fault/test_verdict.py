@@ -201,18 +201,19 @@ def test_a_live_worker_that_beats_no_more_is_found() -> None:
 
 # -- I17 ------------------------------------------------------------------------------------
 
-BEGUN = Sample(20.0, 86, 45, 70 * 2**20)
+BEGUN = Sample(20.0, 70, 16, 45, 70 * 2**20)
 
 
 def grown(at_rest: Sample, *, begun: Sample = BEGUN) -> list[str]:
-    process = life(samples=[Sample(1.0, 3, 1, 2**20), begun])
-    found = verdict.grown([process], beats(5.0, 6.0), {7: at_rest}, 1)
+    process = life(samples=[Sample(1.0, 3, 0, 1, 2**20), begun])
+    found = verdict.grown([process], beats(5.0, 6.0), {7: at_rest})
     return [violation.message for violation in found]
 
 
 def test_what_a_process_holds_at_rest_is_compared_with_what_it_began_with() -> None:
     assert grown(replace_at(BEGUN, 120.0)) == []
-    assert grown(replace_at(BEGUN, 120.0)._replace(files=90)) == []
+    assert grown(replace_at(BEGUN, 120.0)._replace(files=80, connections=45)) == []
+    assert "connections" in grown(replace_at(BEGUN, 120.0)._replace(connections=60))[0]
     assert "files" in grown(replace_at(BEGUN, 120.0)._replace(files=186))[0]
     assert "threads" in grown(replace_at(BEGUN, 120.0)._replace(threads=90))[0]
     assert "memory" in grown(replace_at(BEGUN, 120.0)._replace(rss_bytes=2**29))[0]
