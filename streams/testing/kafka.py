@@ -17,13 +17,20 @@ class Kafka:
 
     ``properties`` are broker settings over the package's own, or a function that gives them for
     each broker's node. A context manager, sync and async; brokers count from 1. When the process
-    ends, however it ends, the brokers end and the data are removed. Raises KafkaFailed,
-    ExtraMissing.
+    ends, however it ends, the brokers end and the data are removed; those in a folder that is
+    given (``data``) stay there, with the brokers' logs. Raises KafkaFailed, ExtraMissing.
     """
 
-    def __init__(self, brokers: int = 1, *, properties: Properties | None = None) -> None:
+    def __init__(
+        self,
+        brokers: int = 1,
+        *,
+        properties: Properties | None = None,
+        data: Path | None = None,
+    ) -> None:
         self._brokers = brokers
         self._properties = properties
+        self._data = data
         self._cluster: Cluster | None = None
 
     @property
@@ -33,18 +40,17 @@ class Kafka:
 
     def start(self) -> None:
         """Return when all brokers serve."""
-        scratch = Path(tempfile.mkdtemp(prefix="streams-kafka-"))
+        data, scratch = self._data, None
+        if data is None:
+            scratch = Path(tempfile.mkdtemp(prefix="streams-kafka-"))
+            data = scratch / "data"
         self._cluster = Cluster(
-            scratch / "data",
-            self._brokers,
-            port=ANY_PORT,
-            scratch=scratch,
-            properties=self._properties,
+            data, self._brokers, port=ANY_PORT, scratch=scratch, properties=self._properties
         )
         self._cluster.start()
 
     def stop(self) -> None:
-        """Kill all brokers and remove the data."""
+        """Kill all brokers and remove the data, unless they are in a folder that was given."""
         self._started.kill_all()
         self._cluster = None
 

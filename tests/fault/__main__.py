@@ -66,6 +66,7 @@ class Run:
             f"storm {number}: {storm['tasks']:,} tasks, {len(storm['faults'])} faults, "
             f"{len(storm['violations'])} violations"
         )
+        (folder / "storm.json").write_text(json.dumps(storm, indent=1))
         self._clear(folder, storm["violations"])
 
     def scenes(self, only: Sequence[str]) -> None:

@@ -126,7 +126,11 @@ def run_storm(
     judge: Callable[[LiveField, Storm], None],
 ) -> None:
     """A storm on a cluster of its own; ``judge`` is called while its brokers serve."""
-    with ground_of(brokers, seed) as ground, Kafka(brokers, properties=ground.properties) as kafka:
+    data = scratch / "brokers"
+    with (
+        ground_of(brokers, seed) as ground,
+        Kafka(brokers, properties=ground.properties, data=data) as kafka,
+    ):
         field = LiveField(
             kafka, brokers, "storm", scratch, random.Random(seed), aim.per_second, ground
         )
