@@ -18,7 +18,7 @@ from streams.core.verdicts import Action, Judgement, judge
 from streams.errors import LogError, MapUnreadable, PoolStopped, StreamsError
 from streams.ports import Clock, Committed, Log, Stepper, TransactionalProducer, Wait
 from streams.worker.fences import Fences
-from streams.worker.hanging import clear
+from streams.worker.hanging import Latecomers, clear
 from streams.worker.shared import Shared
 
 log = logging.getLogger("streams.commit")
@@ -74,6 +74,7 @@ class Committer:
         self._outboxes_max = OUTBOXES_MAX
         self._fences = Fences(identity.group, identity.transactional_id, clock)
         self._suspect: tuple[Outbox | None, int] = (None, 0)
+        self._late = Latecomers(self._admin, clock, identity.group, identity.topic)
         self._stopping = False
 
     def init(self) -> None:
@@ -101,6 +102,8 @@ class Committer:
                     pending = shared.ledger.pending
                     urgent = pending and shared.ledger.urgent
                     trailing = not pending and shared.ledger.trailing
+                if self._late.due:
+                    yield from self._look()
                 if shared.to_clear:
                     yield from self._clear()
                     continue
@@ -122,6 +125,15 @@ class Committer:
             shared.fail(StreamsError(f"the committer died: {error!r}", hint="this is a bug"))
         finally:
             self._producer.destroy()
+
+    def _look(self) -> Stepper:
+        """No transaction of ours is open now, and nobody else commits what we claimed."""
+        with self._shared.lock:
+            held = self._shared.ledger.possessions.items()
+            ours = [p for p, s in held if s.claimed and not s.foreign]
+        offsets = yield from self._late.look(ours)
+        if offsets:
+            self._shared.to_clear = offsets
 
     def _clear(self) -> Stepper:
         """End what hangs of this id, with a transaction over the offsets that it holds back."""
@@ -213,6 +225,7 @@ class Committer:
                 raise self._stopped(judgement)
 
     def _abort(self) -> Stepper:
+        self._late.doubt()
         try:
             self._producer.abort(CALL_TIMEOUT_S)
         except LogError as error:
@@ -237,6 +250,7 @@ class Committer:
     def _recover(self) -> Stepper:
         """Destroy the producer, init again, and take over what turns out to be committed."""
         shared = self._shared
+        self._late.doubt()
         self._producer.destroy()
         self._producer = self._new_producer()
         ready = False

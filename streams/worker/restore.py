@@ -82,7 +82,7 @@ class Restorer:
         identity = self._identity
         started = self._clock.monotonic()
         unstable = False
-        end_at = PATIENCE_S
+        end_at, fence_at = PATIENCE_S, LATE_S
         said_at = -PATIENCE_S
         while True:
             waited = self._clock.monotonic() - started
@@ -90,7 +90,9 @@ class Restorer:
                 if unstable and waited >= end_at:
                     # Again each second: a dead owner may still count as alive.
                     end_at = waited + PATIENCE_S
-                    self._end_dead_owners(partitions, late=waited >= LATE_S)
+                    fence = waited >= fence_at
+                    fence_at += LATE_S if fence else 0.0
+                    self._end_dead_owners(partitions, late=waited >= LATE_S, fence=fence)
                 committed = self._admin.committed(identity.group, identity.topic, partitions)
                 return committed, self._admin.bounds(identity.topic, partitions)
             except LogError as error:
@@ -102,12 +104,12 @@ class Restorer:
                 unstable = error.kind == "UNSTABLE_OFFSET_COMMIT"
             self._pause(0.05)
 
-    def _end_dead_owners(self, partitions: list[int], *, late: bool) -> None:
+    def _end_dead_owners(self, partitions: list[int], *, late: bool, fence: bool) -> None:
         """Init the transactional ids of owners that died with an open transaction.
 
-        Not those of live workers: initialising fences its owner, who then begins anew. And of those
-        who gave a partition up in order only when it is ``late``: they may still be closing. By
-        then also where nobody knows who is alive: better fenced once than held for ever.
+        Of those who gave a partition up in order only when it is ``late``: they may still be
+        closing. Of live workers, or where nobody knows who is alive, only to ``fence``: they begin
+        anew, which is better once in a while than a partition that is held for ever.
         """
         identity = self._identity
         last = self._admin.committed(identity.group, identity.topic, partitions, stable=False)
@@ -126,9 +128,10 @@ class Restorer:
                 owners.setdefault(left.owner, {})[partition] = found
         if identity.transactional_id in owners:
             self._clear_own(owners[identity.transactional_id])
-        if live is None and not late:
+        if live is None and not fence:
             return
-        for owner in owners.keys() - (live or frozenset()) - {identity.transactional_id}:
+        spared = frozenset[str]() if live is None or fence else live
+        for owner in owners.keys() - spared - {identity.transactional_id}:
             log.info("ending the open transaction of %s, which is gone", owner)
             producer = self._log.transactional_producer(owner, group=identity.group)
             try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from streams.catalog import Catalog
 from streams.clock import SystemClock
+from streams.errors import LogError
 from streams.inspect.workers import seen_workers
 from streams.threads import ThreadRunner
 from streams.verify import Violation
@@ -20,12 +21,14 @@ from .results import storm_results
 from .storm import Storm
 
 SEGFAULT = -11
+STABLE_S = 60.0
 ALLOWED_ENDS = (EXIT_CODE, SEGFAULT)
 """How handlers of the workload end their worker."""
 
 
 def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
     """The results of a storm, its violations among them."""
+    field.until(lambda: _is_stable(field), STABLE_S)
     evidence = gather(field.log, field.topics, field.pools)
     set_right(evidence, field.clocks_ahead_micros)
     asked = submissions.read(field.submissions)
@@ -43,6 +46,18 @@ def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
         *verdict.left_behind(storm.files_left),
     ]
     return storm_results(storm, evidence, lines, report, len(asked.uncertain), found)
+
+
+def _is_stable(field: LiveField) -> bool:
+    """Whether nothing holds an offset of the groups: what arrived late is ended by workers."""
+    admin, topics = field.log.admin(), field.topics
+    try:
+        for pool in field.pools:
+            partitions = range(admin.topics([topics.tasks(pool)])[topics.tasks(pool)].partitions)
+            admin.committed(topics.group(pool), topics.tasks(pool), partitions)
+    except LogError:
+        return False
+    return True
 
 
 def set_right(evidence: Evidence, ahead_micros: Mapping[str, int]) -> None:

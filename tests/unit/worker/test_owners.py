@@ -321,3 +321,55 @@ def test_an_offset_that_no_transaction_knows_holds_no_partition_for_ever(whose: 
             fleet.verify()
 
     simulate(scenario)
+
+
+def test_an_offset_that_arrives_late_is_ended_before_its_partition_changes_hands() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(work, 1)
+            fleet.log.faults.append(Fails("commit", LogError("_TIMED_OUT", retriable=True)))
+            await client.ask(work, 2)
+            fleet.log.hang("pool.work.slot-0", "pool.work", "tasks.work", 2)
+            admin = fleet.log.admin()
+
+            def stable() -> bool:
+                try:
+                    admin.committed("pool.work", "tasks.work", [2])
+                except LogError:
+                    return False
+                return True
+
+            assert not stable()
+            await until(stable, 60)
+            assert fleet.owned(fleet.hosts[0]) == [0, 1, 2, 3]
+            assert fleet.hosts[0].pools[0].shared.renewed == 0
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_an_offset_of_a_live_worker_that_arrives_when_it_gave_up_holds_nobody_for_ever() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            assert await client.ask(work, 1) == 1
+            poll = fleet.hosts[0].pools[0]._poll
+            revoke = poll.on_revoke
+
+            def give_up(partitions: list[int]) -> None:
+                revoke(partitions)
+                for partition in partitions:
+                    fleet.log.hang("pool.work.slot-0", "pool.work", "tasks.work", partition)
+
+            poll.on_revoke = give_up
+            joined = await fleet.join("next")
+            await until(lambda: len(fleet.owned(joined)) == 2, 60)
+            handles = await submitted(fleet, client, work, 40)
+            assert [(await h.record(60)).output for h in handles] == list(range(40))
+            fleet.verify()
+            assert all(host.pools[0].failure is None for host in fleet.hosts)
+
+    simulate(scenario)
