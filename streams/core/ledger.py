@@ -45,6 +45,8 @@ class Possession:
     first: int | None = None
     """In quarantine: the offset that ran alone when the last owner died. No other suspect starts
     before it: there is one count, and whoever took it over would save this one for ever."""
+    sought: bool = False
+    """Its offset was set by hand, and no task was answered since."""
     lanes: Lanes = field(default_factory=Lanes)
     box: list[Outbox] = field(default_factory=list[Outbox])
     """Finished, not committed; in the order in which they finished."""
@@ -101,6 +103,7 @@ class Ledger:
         possession = Possession(
             partition, epoch, Progress(start), start.deaths, start.suspects_below, start.running
         )
+        possession.sought = start.sought
         if start.running is not None and start.deaths > DEATHS_MAX:
             ran, count = start.running
             possession.singly_below = ran + 1
@@ -181,7 +184,9 @@ class Ledger:
             if releases:
                 plan.releases.add(possession)
             plan.marks[possession] = possession.running
-            plan.offsets[partition] = self._commit_of(possession, finished, releases=releases)
+            sought = possession.sought and not any(outbox.answers for outbox in box)
+            committed = self._commit_of(possession, finished, releases=releases, sought=sought)
+            plan.offsets[partition] = committed
         return plan if plan.finished else None
 
     def _in_turn(self) -> list[Possession]:
@@ -195,7 +200,7 @@ class Ledger:
         )
 
     def _commit_of(
-        self, possession: Possession, finished: set[int], *, releases: bool
+        self, possession: Possession, finished: set[int], *, releases: bool, sought: bool
     ) -> Committed:
         running = None if _ran(possession.running, finished) else possession.running
         reach = 0 if running is None else running[0] + 1
@@ -212,6 +217,7 @@ class Ledger:
             deaths,
             possession.suspects_below if deaths else 0,
             running,
+            sought,
         ).encode()
         return Committed(offset, text)
 
@@ -221,6 +227,9 @@ class Ledger:
         # comes to the one that is to blame.
         if plan.outboxes:
             self._served = plan.outboxes[-1].partition
+        for outbox in plan.outboxes:
+            if outbox.answers:
+                self.possessions[outbox.partition].sought = False
         for possession, finished in plan.finished.items():
             possession.progress.settle(finished)
             possession.committed = plan.offsets[possession.partition].offset
@@ -253,6 +262,7 @@ class Ledger:
                 continue
             done = {o for o in possession.progress.incomplete if state.is_finished(o)}
             possession.claimed = True
+            possession.sought = state.sought
             possession.committed = state.offset
             possession.progress.settle(done)
             possession.box = [o for o in possession.box if o.offset not in done]
@@ -311,7 +321,9 @@ def inherit(left: CompletionMap, end: int) -> CompletionMap:
     anew from time to time, else such a one would kill each before the suspects are through.
     """
     if left.released or not left.owner:
-        return CompletionMap(left.offset, left.high, left.incomplete, epoch=left.epoch)
+        return CompletionMap(
+            left.offset, left.high, left.incomplete, epoch=left.epoch, sought=left.sought
+        )
     deaths, below = left.deaths + 1, left.suspects_below
     if not left.deaths or left.offset >= below:
         deaths, below = 1, 0
@@ -325,4 +337,5 @@ def inherit(left: CompletionMap, end: int) -> CompletionMap:
         deaths=deaths,
         suspects_below=below,
         running=left.running,
+        sought=left.sought,
     )

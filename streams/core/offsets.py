@@ -31,6 +31,7 @@ OWNER_MAX = 165
 _VERSION = "1"
 _RELEASED = 1
 _RUNNING = 2
+_SOUGHT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class CompletionMap:
     running: tuple[int, int] | None = None
     """In quarantine: the offset that runs alone, and how often it did so, this time included.
     Or the last offset of a group of suspects that run together, and 0."""
+    sought: bool = False
+    """The offset was set by hand, and no task was answered since: results may be beyond it."""
 
     def is_finished(self, offset: int) -> bool:
         """Whether the task at this offset has its terminal record."""
@@ -62,7 +65,11 @@ class CompletionMap:
     def encode(self) -> str:
         """The metadata string, ≤ METADATA_MAX characters within the bounds above."""
         out = bytearray()
-        flags = (_RELEASED if self.released else 0) | (_RUNNING if self.running else 0)
+        flags = (
+            (_RELEASED if self.released else 0)
+            | (_RUNNING if self.running else 0)
+            | (_SOUGHT if self.sought else 0)
+        )
         owner = self.owner.encode()
         numbers = [flags, self.epoch, self.deaths, self.suspects_below, self.high - self.offset]
         if self.running is not None:
@@ -127,6 +134,7 @@ def _decode(offset: int, data: memoryview) -> CompletionMap:
         deaths,
         below,
         running,
+        bool(flags & _SOUGHT),
     )
 
 

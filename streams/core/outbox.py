@@ -29,3 +29,5 @@ class Outbox:
     records: Sequence[Outgoing]
     work: object
     """The task's own state, to build a failed result from if a record is refused."""
+    answers: bool = True
+    """A result is among the records; not for bytes that are no task."""

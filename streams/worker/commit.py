@@ -20,6 +20,7 @@ from streams.ports import Clock, Committed, Log, Stepper, TransactionalProducer,
 from streams.worker.fences import Fences
 from streams.worker.hanging import Latecomers, clear
 from streams.worker.shared import Shared
+from streams.worker.witness import Witness
 
 log = logging.getLogger("streams.commit")
 
@@ -46,6 +47,7 @@ class Identity:
     group: str
     topic: str
     transactional_id: str
+    results: str
     own_topics: frozenset[str]
 
 
@@ -75,6 +77,7 @@ class Committer:
         self._fences = Fences(identity.group, identity.transactional_id, clock)
         self._suspect: tuple[Outbox | None, int] = (None, 0)
         self._late = Latecomers(self._admin, clock, identity.group, identity.topic)
+        self._witness = Witness(source, clock, identity.topic, identity.results)
         self._stopping = False
 
     def init(self) -> None:
@@ -285,6 +288,10 @@ class Committer:
         if not partitions:
             return {}
         found = self._admin.committed(self._identity.group, self._identity.topic, partitions)
+        stale = self._witness.stale(found)
+        if stale:
+            message = f"the coordinator has older offsets of {stale} than there are results"
+            raise LogError("STALE_OFFSETS", message, retriable=True)
         maps: dict[int, CompletionMap | None] = {}
         for partition, committed in found.items():
             try:

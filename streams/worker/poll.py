@@ -140,7 +140,8 @@ class Poll:
         self._publish(force=True)
         if not partitions:
             return {}
-        restored = self._restorer.restore(partitions)
+        with shared.restoring(partitions):
+            restored = self._restorer.restore(partitions)
         # Waiting for a broker is not being stopped. If we were, the claim would be refused.
         self._returned_at = self._clock.boottime()
         with shared.lock:
@@ -152,10 +153,7 @@ class Poll:
         shared.committer.set()
         if restored.starts:
             log.info("%s gained %s", self._identity.transactional_id, sorted(restored.starts))
-        return {
-            p: restored.starts[p].offset if p in restored.starts else restored.ends[p]
-            for p in partitions
-        }
+        return {p: restored.offset_of(p) for p in partitions}
 
     def on_revoke(self, partitions: Sequence[int]) -> None:
         """Commit what is finished with the release mark, give up the rest at once."""

@@ -88,6 +88,7 @@ class Pool:
             group,
             topics.tasks(agent.name),
             topics.transactional_id(agent.name, around.slot),
+            topics.results(agent.name),
             outcomes.own_topics,
         )
         self.shared = Shared(
@@ -181,7 +182,7 @@ class Pool:
             queued=scheduler.queued,
             incomplete=held,
             partitions=partitions,
-            paused=sorted(shared.paused | shared.stopped.keys()),
+            paused=sorted(shared.paused | shared.stopped.keys() | shared.in_restore),
             quarantined=scheduler.quarantined,
             succeeded=stats.succeeded,
             failed=stats.failed,

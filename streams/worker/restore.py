@@ -13,6 +13,7 @@ from streams.errors import DataLost, LogError, MapUnreadable, StreamsError
 from streams.ports import Bounds, Clock, Committed, Log, Membership
 from streams.worker.commit import Identity
 from streams.worker.hanging import clear
+from streams.worker.witness import Witness
 
 log = logging.getLogger("streams.restore")
 
@@ -20,6 +21,8 @@ PATIENCE_S = 1.0
 """How long a predecessor's open transaction is waited for before it is ended."""
 LATE_S = 20.0
 """By now the broker itself has ended every transaction that its coordinator knows."""
+STALE_S = 60.0
+"""How long a coordinator is given to load the offsets that the results prove."""
 LIMIT_S = 240.0
 """Below the time (max.poll.interval.ms) after which the client leaves the group by itself."""
 INIT_TIMEOUT_S = 5.0
@@ -33,6 +36,11 @@ class Restored:
     starts: dict[int, CompletionMap]
     stopped: dict[int, StreamsError]
     ends: dict[int, int]
+
+    def offset_of(self, partition: int) -> int:
+        """Where it is fetched from; one that cannot start, from its end."""
+        start = self.starts.get(partition)
+        return self.ends[partition] if start is None else start.offset
 
 
 class Restorer:
@@ -57,6 +65,7 @@ class Restorer:
         self._membership = membership
         self._clear_own = clear_own
         self._identity = identity
+        self._witness = Witness(source, clock, identity.topic, identity.results)
         self._log = source
         self._admin = source.admin()
         self._clock = clock
@@ -65,20 +74,27 @@ class Restorer:
     def restore(self, partitions: Iterable[int]) -> Restored:
         """The state of each partition; LogError if the log does not answer within LIMIT_S."""
         wanted = list(partitions)
-        committed, bounds = self._read(wanted)
+        committed, bounds, stale = self._read(wanted)
         restored = Restored({}, {}, {})
         for partition in wanted:
             end = bounds[partition]
             restored.ends[partition] = end.end
             try:
                 left = start_of(self._identity, partition, committed.get(partition), end)
+                if partition in stale:
+                    raise _stale(self._identity, partition, committed.get(partition))
                 restored.starts[partition] = inherit(left, end.end)
             except (DataLost, MapUnreadable) as error:
                 restored.stopped[partition] = error
         return restored
 
-    def _read(self, partitions: list[int]) -> tuple[dict[int, Committed | None], dict[int, Bounds]]:
-        """Offsets and bounds; asked again while a broker is down or still finds its leaders."""
+    def _read(
+        self, partitions: list[int]
+    ) -> tuple[dict[int, Committed | None], dict[int, Bounds], list[int]]:
+        """Offsets and bounds; asked again while a broker is down or still finds its leaders.
+
+        And which of the offsets are stale still, after STALE_S.
+        """
         identity = self._identity
         started = self._clock.monotonic()
         unstable = False
@@ -94,7 +110,12 @@ class Restorer:
                     fence_at += LATE_S if fence else 0.0
                     self._end_dead_owners(partitions, late=waited >= LATE_S, fence=fence)
                 committed = self._admin.committed(identity.group, identity.topic, partitions)
-                return committed, self._admin.bounds(identity.topic, partitions)
+                bounds = self._admin.bounds(identity.topic, partitions)
+                stale = self._witness.stale(committed)
+                if not stale or waited >= STALE_S:
+                    return committed, bounds, stale
+                message = f"there are newer results of {stale}"
+                raise LogError("STALE_OFFSETS", message, retriable=True)
             except LogError as error:
                 if waited > LIMIT_S or error.kind in _DENIED_KINDS:
                     raise
@@ -143,6 +164,17 @@ class Restorer:
                 producer.destroy()
 
 
+def _stale(identity: Identity, partition: int, committed: Committed | None) -> DataLost:
+    where, group = f"{identity.topic}[{partition}]", identity.group
+    at = "has no offset" if committed is None else f"is at offset {committed.offset}"
+    seek = f"streams group seek {group.rpartition('.')[2]} --partition {partition} --to OFFSET"
+    return DataLost(
+        f"the group '{group}' {at} of {where}, and there are results of later tasks",
+        hint=f"restart the broker that coordinates the group, then the worker; if the offset is "
+        f"lost for good, set it: {seek} --execute",
+    )
+
+
 def start_of(
     identity: Identity, partition: int, committed: Committed | None, bounds: Bounds
 ) -> CompletionMap:
@@ -169,7 +201,7 @@ def start_of(
         )
     if not committed.metadata:
         # Set by `group seek`: a bare offset without any map.
-        return CompletionMap(committed.offset, committed.offset)
+        return CompletionMap(committed.offset, committed.offset, sought=True)
     left = decode(committed.offset, committed.metadata)
     if left.high > bounds.end:
         raise MapUnreadable(

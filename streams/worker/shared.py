@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from streams.core.ledger import Ledger, Ownership
@@ -96,9 +97,20 @@ class Shared:
         self.paused: frozenset[int] = frozenset()
         self.failure: StreamsError | None = None
         """Why the pool as a whole cannot go on."""
+        self.in_restore: frozenset[int] = frozenset()
+        """Partitions that are being restored."""
         self._woken = False
         self.renewed = 0
         """How often the consumer was replaced by a new one (it fenced itself, or joined anew)."""
+
+    @contextmanager
+    def restoring(self, partitions: Collection[int]) -> Generator[None]:
+        """These are ours and wait for what their last owner left: for others they have an owner."""
+        self.in_restore = frozenset(partitions)
+        try:
+            yield
+        finally:
+            self.in_restore = frozenset()
 
     def wake(self) -> None:
         """Something is finished: wake the committer, once until it has looked."""

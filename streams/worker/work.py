@@ -186,7 +186,9 @@ class Outcomes:
         possession, record = work.possession, work.record
         whole = not work.refused
         letter = self._letter(record, None, "undecodable", error, 0, whole=whole)
-        return Outbox(possession.partition, possession.epoch, record.offset(), [letter], work)
+        return Outbox(
+            possession.partition, possession.epoch, record.offset(), [letter], work, answers=False
+        )
 
     def _ended(
         self, work: Work, status: Status, reason: str, error: ErrorReport, *, dead: bool

@@ -126,6 +126,7 @@ def worker_rights(topics: Topics, agents: Iterable[str], others: Iterable[str]) 
     for agent in agents:
         rights += [
             Right("READ", "topic", topics.tasks(agent)),
+            Right("READ", "topic", topics.results(agent)),
             Right("WRITE", "topic", topics.results(agent)),
             Right("WRITE", "topic", topics.dead(agent)),
             Right("READ", "group", topics.group(agent)),

@@ -78,7 +78,7 @@ def fenced(*scripts: str) -> tuple[Any, int]:
     shared = Shared(Ledger("g.a"), signal, signal)  # type: ignore[arg-type]
     around = SimpleNamespace(log=MemoryLog(clock), clock=clock, runner=None)
     poll = Poll(
-        Identity("g", "t", "g.a", frozenset()),
+        Identity("g", "t", "g.a", "r", frozenset()),
         shared,
         around,  # type: ignore[arg-type]
         new_consumer,  # type: ignore[arg-type]

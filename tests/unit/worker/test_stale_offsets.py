@@ -1,0 +1,130 @@
+"""A coordinator that serves old offsets, or none, is not believed: the results know better."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from streams.core.offsets import decode
+from streams.errors import LogError
+from streams.ports import Committed
+from streams.worker.restore import STALE_S
+
+from .simulation import Fails, Simulation, make, simulate, submitted, until
+
+GROUP, TASKS = "pool.work", "tasks.work"
+
+
+def offsets(fleet: Simulation) -> dict[Any, Committed]:
+    """What the coordinator holds, to be changed under everybody's feet."""
+    return fleet.log._broker.groups[GROUP].offsets
+
+
+def later(seconds: float, fleet: Simulation, truth: dict[Any, Committed]) -> None:
+    """The coordinator has loaded all, after a while."""
+    asyncio.get_running_loop().call_later(seconds, lambda: offsets(fleet).update(truth))
+
+
+async def answered(client, work, count: int = 40) -> None:
+    handles = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(count)]
+    assert [(await handle.record(200)).output for handle in handles] == list(range(count))
+
+
+@pytest.mark.parametrize("serves", ["old", "none"])
+def test_offsets_that_the_results_refute_are_waited_for(serves: str) -> None:
+    work, starts, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work, 20)
+            old = dict(offsets(fleet)) if serves == "old" else {}
+            await answered(client, work)
+            fleet.kill(fleet.hosts.pop())
+            await asyncio.sleep(10)
+            truth, begun = dict(offsets(fleet)), sum(starts.values())
+            offsets(fleet).clear()
+            offsets(fleet).update(old)
+            later(20, fleet, truth)
+            host = await fleet.join("next")
+            await asyncio.sleep(15)
+            assert fleet.owned(host) == []
+            assert sum(starts.values()) == begun, "something ran again"
+            await until(lambda: len(fleet.owned(host)) == 4, 60)
+            assert host.pools[0].shared.renewed == 0, "it waits, and nobody takes it for absent"
+            await answered(client, work)
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_offsets_that_are_lost_for_good_stop_their_partition_alone() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work)
+            await fleet.hosts.pop().stop()
+            del offsets(fleet)[TASKS, 2]
+            host = await fleet.join("next")
+            await until(lambda: 2 in host.pools[0].shared.stopped, STALE_S + 30)
+            error = host.pools[0].shared.stopped[2]
+            assert "has no offset of tasks.work[2], and there are results" in error.message
+            assert "--partition 2 --to OFFSET" in error.hint
+            await until(lambda: fleet.owned(host) == [0, 1, 3], 30)
+
+    simulate(scenario)
+
+
+def test_an_offset_that_was_set_by_hand_is_believed_until_a_task_is_answered() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work)
+            await fleet.hosts.pop().stop()
+            offsets(fleet)[TASKS, 2] = Committed(0, "")
+            # Twice: the second owner finds the first one's claim, and no result since.
+            for name in ("first", "second"):
+                host = await fleet.join(name)
+                host.pools[0].executor._draining = name == "first"
+                await until(lambda host=host: len(fleet.owned(host)) == 4, 10)
+                await until(lambda: bool(offsets(fleet)[TASKS, 2].metadata), 10)
+                found = offsets(fleet)[TASKS, 2]
+                if name == "first":
+                    assert decode(found.offset, found.metadata).sought
+                    await host.stop()
+            ends = fleet.log.admin().bounds(TASKS, [2])[2].end
+            await until(lambda: offsets(fleet)[TASKS, 2].offset == ends, 60)
+            found = offsets(fleet)[TASKS, 2]
+            assert not decode(found.offset, found.metadata).sought
+
+    simulate(scenario)
+
+
+def test_after_an_unknown_outcome_old_offsets_do_not_make_it_be_sent_again() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work, 20)
+            old = dict(offsets(fleet))
+
+            def lose(call: Any) -> bool:
+                # The commit took effect, its reply is lost, and so is what the coordinator knew.
+                truth = dict(offsets(fleet))
+                offsets(fleet).update(old)
+                later(5, fleet, truth)
+                return True
+
+            fault = Fails("commit", LogError("_TIMED_OUT", retriable=True), applied=True, when=lose)
+            handles = await submitted(fleet, client, work, 30)
+            fleet.log.faults.append(fault)
+            records = [await handle.record(100) for handle in handles]
+            assert fault.hits == 1
+            assert [r.output for r in records] == list(range(30))
+            await asyncio.sleep(5)
+            fleet.verify()
+
+    simulate(scenario)
