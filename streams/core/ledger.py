@@ -227,13 +227,12 @@ class Ledger:
         # comes to the one that is to blame.
         if plan.outboxes:
             self._served = plan.outboxes[-1].partition
-        for outbox in plan.outboxes:
-            if outbox.answers:
-                self.possessions[outbox.partition].sought = False
+        answered = {outbox.partition for outbox in plan.outboxes if outbox.answers}
         for possession, finished in plan.finished.items():
             possession.progress.settle(finished)
             possession.committed = plan.offsets[possession.partition].offset
             possession.claimed = True
+            possession.sought = possession.sought and possession.partition not in answered
             possession.released = possession in plan.releases
             possession.marked = plan.marks[possession]
             if _ran(possession.running, finished):

@@ -181,6 +181,9 @@ def test_a_worker_without_one_of_its_rights_says_which(at: Deployment, number: i
         async with asyncio.timeout(PATIENCE_S):
             await Worker(NEWER, settings=at.settings(WORKER)).run()
 
+    if missing == Right("READ", "topic", at.topics.results("asker")):
+        # Needed by whoever takes over what was answered already.
+        assert asyncio.run(work(at, "Ada"))
     of_heartbeats = missing.name == at.topics.heartbeats
     with pytest.raises(StreamsError) as caught:
         asyncio.run(serve() if of_heartbeats else work(at, "Ada", "nobody"))
