@@ -48,6 +48,8 @@ class Run:
     seed: str
     per_second: float
     results: dict[str, Any]
+    storms_to: Path | None = None
+    """Where the results of all storms stand after each: what comes later may break off."""
     broken: list[str] = field(default_factory=list[str])
     """Lanes without a result."""
 
@@ -66,7 +68,8 @@ class Run:
             f"storm {number}: {storm['tasks']:,} tasks, {len(storm['faults'])} faults, "
             f"{len(storm['violations'])} violations"
         )
-        (folder / "storm.json").write_text(json.dumps(storm, indent=1))
+        if self.storms_to is not None:
+            self.storms_to.write_text(json.dumps(self.results["storms"]))
         self._clear(folder, storm["violations"])
 
     def scenes(self, only: Sequence[str]) -> None:
@@ -129,6 +132,7 @@ def main() -> int:
             "storms": [],
             "scenarios": [],
         },
+        asked.storms_to,
     )
     say(f"seed {asked.seed}; data and logs are in {run.scratch}")
     for left in run.results["left_out"]:
@@ -139,11 +143,11 @@ def main() -> int:
         _side_by_side(run, asked)
     elif chosen:
         _whole(run, chosen, asked)
-    if asked.storms_to:
-        asked.storms_to.write_text(json.dumps(run.results["storms"]))
-    else:
+    if asked.storms_to is None:
         run.scenes(asked.only)
-    return _end(run, asked.record)
+    code = _end(run, asked.record)
+    # Of a lane that came to its end, what it found is in its file.
+    return code if asked.storms_to is None else 0
 
 
 def _short(run: Run, chosen: Sequence[Fault], seconds: float, sizes: Sequence[int]) -> None:
@@ -184,8 +188,8 @@ def _side_by_side(run: Run, asked: argparse.Namespace) -> None:
             code = lane.wait()
             if storms_to.exists():
                 run.results["storms"] += json.loads(storms_to.read_text())
-            else:
-                run.broken.append(f"{storms_to.stem} broke off with {code}: its storms are missing")
+            if code:
+                run.broken.append(f"{storms_to.stem} broke off with {code}: storms are missing")
     finally:
         for lane in lanes.values():
             lane.terminate()
