@@ -364,9 +364,11 @@ class Committer:
     def _put_failure(self, outbox: Outbox, error: StreamsError) -> None:
         replacement = self._refuse(outbox, error)
         if replacement is None:
+            own = self._identity.own_topics
+            why = _naming(error, own) if isinstance(error, LogError) else error
             raise PoolStopped(
-                f"the report of a refused record was refused too: {error}",
-                hint=f"check the right WRITE on {', '.join(sorted(self._identity.own_topics))}",
+                f"the report of a refused record was refused too: {why}",
+                hint=f"check the right WRITE on {', '.join(sorted(own))}",
             )
         with self._shared.lock:
             self._shared.ledger.replace(outbox, replacement)
