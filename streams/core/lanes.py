@@ -24,7 +24,10 @@ class Item(Protocol):
         ...
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Where its record stands in its partition."""
+        ...
+
     @property
     def held(self) -> bool:
         """In quarantine: another of its partition comes first, which is yet to be added."""
@@ -193,8 +196,10 @@ class Scheduler(Generic[T]):
     def take(self) -> T | None:
         """A task to start now, or None; the caller must end it with ``finish`` or ``suspend``."""
         gate = self.gate
-        if gate.alone or gate.group:
+        if gate.group is not None:
             return self._take_member()
+        if gate.alone:
+            return None
         if gate.waiting and (gate.allowance <= 0 or not gate.ready):
             if not gate.running:
                 return self._take_alone()
@@ -314,7 +319,7 @@ class Scheduler(Generic[T]):
     def _leave_gate(self, item: T) -> None:
         self.gate.running -= 1
         if item.alone:
-            more = any(map(self.gate.joins, self._alone))
+            more = self.gate.group is not None and any(map(self.gate.joins, self._alone))
             self.gate.end_alone(self.concurrency, more=more)
 
 

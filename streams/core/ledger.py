@@ -81,6 +81,8 @@ class Plan:
     offsets: dict[int, Committed]
     releases: set[Possession]
     marks: dict[Possession, tuple[int, int] | None]
+    sought: set[Possession]
+    """Whose offset was set by hand, and still no task is answered."""
 
 
 class Ledger:
@@ -164,7 +166,7 @@ class Ledger:
         """What can be committed under this snapshot; None if nothing."""
         if not ownership.membership.valid:
             return None
-        plan = Plan(ownership.membership, [], {}, {}, set(), {})
+        plan = Plan(ownership.membership, [], {}, {}, set(), {}, set())
         for possession in self._in_turn():
             partition = possession.partition
             if possession.foreign or ownership.partitions.get(partition) != possession.epoch:
@@ -185,6 +187,8 @@ class Ledger:
                 plan.releases.add(possession)
             plan.marks[possession] = possession.running
             sought = possession.sought and not any(outbox.answers for outbox in box)
+            if sought:
+                plan.sought.add(possession)
             committed = self._commit_of(possession, finished, releases=releases, sought=sought)
             plan.offsets[partition] = committed
         return plan if plan.finished else None
@@ -227,12 +231,11 @@ class Ledger:
         # comes to the one that is to blame.
         if plan.outboxes:
             self._served = plan.outboxes[-1].partition
-        answered = {outbox.partition for outbox in plan.outboxes if outbox.answers}
         for possession, finished in plan.finished.items():
             possession.progress.settle(finished)
             possession.committed = plan.offsets[possession.partition].offset
             possession.claimed = True
-            possession.sought = possession.sought and possession.partition not in answered
+            possession.sought = possession in plan.sought
             possession.released = possession in plan.releases
             possession.marked = plan.marks[possession]
             if _ran(possession.running, finished):
