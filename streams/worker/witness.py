@@ -15,7 +15,7 @@ from typing import cast
 from streams.avro import decode
 from streams.catalog import read_from
 from streams.core.offsets import decode as decode_map
-from streams.errors import MapUnreadable, RecordUndecodable
+from streams.errors import LogError, MapUnreadable, RecordUndecodable, StreamsError
 from streams.ports import Clock, Committed, Log
 from streams.records import Result
 
@@ -36,7 +36,13 @@ class Witness:
     def stale(self, committed: Mapping[int, Committed | None]) -> list[int]:
         """Partitions with a result that their committed maps do not know; LogError."""
         asked = [p for p, found in committed.items() if found is None or found.metadata]
-        newest = self._newest(asked)
+        try:
+            newest = self._newest(asked)
+        except LogError:
+            raise
+        except StreamsError as error:
+            # A broker that is silent for long: as for offsets, it is asked again.
+            raise LogError("_TIMED_OUT", error.message, retriable=True) from error
         return sorted(p for p, offset in newest.items() if not _knows(committed[p], offset))
 
     def _newest(self, partitions: Iterable[int]) -> dict[int, int]:

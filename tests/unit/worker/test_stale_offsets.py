@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from streams.catalog import read_from
 from streams.core.offsets import decode
-from streams.errors import LogError
+from streams.errors import LogError, StreamsError
 from streams.ports import Committed
 from streams.worker.restore import STALE_S
 
@@ -125,6 +126,34 @@ def test_after_an_unknown_outcome_old_offsets_do_not_make_it_be_sent_again() -> 
             assert fault.hits == 1
             assert [r.output for r in records] == list(range(30))
             await asyncio.sleep(5)
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_results_that_cannot_be_read_for_long_are_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work, _, fleet = make()
+    failures = 0
+
+    def silent(*args: Any) -> Any:
+        nonlocal failures
+        failures += 1
+        if failures <= 3:
+            raise StreamsError("topic 'results.work' cannot be read to its end")
+        return read_from(*args)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work)
+            await fleet.hosts.pop().stop()
+            monkeypatch.setattr("streams.worker.witness.read_from", silent)
+            host = await fleet.join("next")
+            await until(lambda: len(fleet.owned(host)) == 4, 60)
+            assert failures > 3
+            assert host.pools[0].failure is None
+            await answered(client, work)
             fleet.verify()
 
     simulate(scenario)
