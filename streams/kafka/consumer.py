@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +15,10 @@ from streams.kafka.batch import EMPTY, Messages, sort, take_ready, wait_first
 from streams.kafka.errors import GROUP_DENIED, raised
 from streams.ports import Consumed, Membership, RebalanceListener
 
+log = logging.getLogger("streams.kafka")
+
 LEAVE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 15.0
 WAKE_TIMEOUT_S = 0.2
 _MAGIC = b"CGMDv2:"
 _GENERATION = struct.Struct("=i")
@@ -100,11 +105,27 @@ class KafkaGroupConsumer:
         self._raise_failure()
 
     def close(self) -> None:
-        """Release everything; a static member that did not unsubscribe keeps its partitions."""
-        if not self._closed:
-            self._closed = True
+        """Release everything; a static member that did not unsubscribe keeps its partitions.
+
+        Returns after CLOSE_TIMEOUT_S at the latest: a client whose place in the group was taken
+        while it gave partitions up may never end (as in librdkafka issues 3954 and 4674).
+        """
+        if self._closed:
+            return
+        self._closed = True
+        # Nobody else touches the client meanwhile: this thread waits, the listener runs in that.
+        closing = threading.Thread(target=self._end_client, name="close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_TIMEOUT_S)
+        if closing.is_alive():
+            log.warning("a consumer of %s does not end; it is left behind", self._topic)
+        self._raise_failure()
+
+    def _end_client(self) -> None:
+        try:
             self._client.close()
-            self._raise_failure()
+        except BaseException as error:
+            self._keep(error)
 
     def _pause(self, client: Consumer, partitions: Iterable[int]) -> None:
         chosen = self._owned.intersection(partitions)
