@@ -141,6 +141,10 @@ class TransactionalProducer(Protocol):
         """Delivery errors since ``begin``, in the order in which they were reported."""
         ...
 
+    def was_cut_off(self) -> bool:
+        """Whether it ever lost a connection: what was under way there may arrive later."""
+        ...
+
     def destroy(self) -> None:
         """Drop the producer without ending its transaction."""
         ...

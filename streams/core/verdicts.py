@@ -99,3 +99,11 @@ def judge(error: LogError, refusals: Sequence[Refusal], own_topics: Collection[s
         # is committed, and without it a topic deleted after use blocks every outbox for ever.
         return Judgement(Action.SEARCH, error)
     return Judgement(Action.RECOVER, error)
+
+
+def naming(error: LogError, topics: Collection[str]) -> LogError:
+    """A refusal that names no topic, with those it can be about."""
+    if not topics or error.kind != "TOPIC_AUTHORIZATION_FAILED":
+        return error
+    names = " or ".join(f"topic '{name}'" for name in sorted(topics))
+    return LogError(error.kind, f"the right WRITE on {names} is missing")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaException
 
 from streams.errors import SettingsInvalid
-from streams.kafka.errors import CLIENT_LOGGER, log_event, log_member_event
+from streams.kafka.errors import CLIENT_LOGGER, ClientLines, log_event, log_member_event
 
 Properties = Mapping[str, str]
 Config = dict[str, Any]
@@ -141,10 +141,10 @@ def transactional_producer(bootstrap: str, properties: Properties, name: str) ->
     return _merge(bootstrap, properties, _PRODUCER | _TRANSACTIONAL, fixed)
 
 
-def make(kind: Callable[..., Client], config: Config) -> Client:
+def make(kind: Callable[..., Client], config: Config, lines: ClientLines = CLIENT_LOGGER) -> Client:
     """A client of this configuration; SettingsInvalid names the property that is wrong."""
     try:
-        return kind(config, logger=CLIENT_LOGGER)
+        return kind(config, logger=lines)
     except KafkaException as exception:
         raise _refused(exception.args[0].str()) from exception
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -18,6 +19,13 @@ CLIENT_LOGGER = logging.getLogger("streams.kafka.client")
 starts) errors, and whatever matters comes as an error of a call or to ``log_event``."""
 if CLIENT_LOGGER.level == logging.NOTSET:
     CLIENT_LOGGER.setLevel(logging.CRITICAL + 1)
+
+
+class ClientLines(Protocol):
+    """Takes the client's own lines; a logger does."""
+
+    def log(self, level: int, msg: str, /, *args: object) -> None: ...
+
 
 REPEAT_S = 30.0
 _said_at: dict[str, float] = {}

@@ -13,7 +13,14 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from streams.errors import LogError
 from streams.kafka import config
-from streams.kafka.errors import GROUP_DENIED, ID_DENIED, TOPIC_DENIED, log_error, raised
+from streams.kafka.errors import (
+    CLIENT_LOGGER,
+    GROUP_DENIED,
+    ID_DENIED,
+    TOPIC_DENIED,
+    log_error,
+    raised,
+)
 from streams.ports import Committed, Headers, Membership, Refusal
 
 OFFSETS_TIMEOUT_S = config.TRANSACTION_TIMEOUT_MS / 1000
@@ -47,7 +54,9 @@ class KafkaTransactionalProducer:
         self._refusals: list[Refusal] = []
         self._refused_here: LogError | None = None
         self._destroyed = False
-        self._client = config.make(ck.Producer, {**settings, "on_delivery": self._report})
+        self._lines = _Lines()
+        settings = {**settings, "on_delivery": self._report}
+        self._client = config.make(ck.Producer, settings, self._lines)
 
     def init(self, timeout_s: float) -> None:
         """Fence every older producer of the same id and end its open transaction."""
@@ -99,6 +108,11 @@ class KafkaTransactionalProducer:
     def refusals(self) -> list[Refusal]:
         """Delivery errors since ``begin``, in the order in which they were reported."""
         return list(self._refusals)
+
+    def was_cut_off(self) -> bool:
+        # Its lines come with a poll, in the order in which things happened.
+        self._client.poll(0)
+        return self._lines.told_of_a_cut
 
     def destroy(self) -> None:
         """Drop the producer without ending its transaction."""
@@ -160,6 +174,23 @@ class KafkaTransactionalProducer:
             return
         refused = log_error(error, topic, partition, _may_write(topic))
         self._refusals.append(Refusal(topic, partition, message.key(), message.value(), refused))
+
+
+class _Lines:
+    """The client's lines, and whether one told of a connection that was up and was lost.
+
+    Nothing else does: for the connection to the coordinator there is no error event, and a request
+    that is sent again at once looks like one that was answered. The client says the same of a
+    broker once in 30 s (``rd_kafka_broker_set_error`` of librdkafka 2.16), and nothing where it
+    closes a connection itself because it is idle.
+    """
+
+    def __init__(self) -> None:
+        self.told_of_a_cut = False
+
+    def log(self, level: int, msg: str, /, *args: object) -> None:
+        self.told_of_a_cut |= bool(args) and args[0] == "FAIL" and "in state UP" in str(args[-1])
+        CLIENT_LOGGER.log(level, msg, *args)
 
 
 class KafkaProducer:

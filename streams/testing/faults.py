@@ -210,18 +210,22 @@ class Fails:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The next ``commit`` or ``send_offsets`` of a worker times out and arrives ``by_s`` later."""
+    """The next ``commit`` or ``send_offsets`` of a worker times out and arrives ``by_s`` later.
+
+    With ``again`` its connection is reset instead, and the client sends it again at once.
+    """
 
     worker: int = 0
     at_s: float = 0.0
     method: Literal["commit", "send_offsets"] = "commit"
     by_s: float = 0.05
+    again: bool = False
 
     async def strike(self, crew: Crew) -> None:
         await asyncio.sleep(self.at_s)
         member = crew.pick(self.worker)
         for transactional_id in member.transactional_ids if member is not None else ():
-            crew.log.delay(transactional_id, self.method, self.by_s)
+            crew.log.delay(transactional_id, self.method, self.by_s, again=self.again)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,8 @@ def _fails(chance: random.Random, at_s: float, agent: str) -> Fault:
 
 def _late(chance: random.Random, at_s: float, agent: str) -> Fault:
     method = "commit" if chance.random() < 0.6 else "send_offsets"
-    return Late(chance.randrange(8), at_s, method, chance.choice((0.005, 0.03, 0.1, 0.6)))
+    by_s, again = chance.choice((0.005, 0.03, 0.1, 0.6)), chance.random() < 0.5
+    return Late(chance.randrange(8), at_s, method, by_s, again)
 
 
 def _misread(chance: random.Random, at_s: float, agent: str) -> Fault:

@@ -8,19 +8,19 @@ lies one call on the log, so a simulation can put a fault or another worker at a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from streams.core.ledger import Plan
 from streams.core.offsets import CompletionMap, decode
 from streams.core.outbox import Outbox
-from streams.core.verdicts import Action, Judgement, judge
-from streams.errors import LogError, MapUnreadable, PoolStopped, StreamsError
+from streams.core.verdicts import Action, Judgement, judge, naming
+from streams.errors import DataLost, LogError, MapUnreadable, PoolStopped, StreamsError
 from streams.ports import Clock, Committed, Log, Stepper, TransactionalProducer, Wait
 from streams.worker.fences import Fences
 from streams.worker.hanging import Latecomers, clear
 from streams.worker.shared import Shared
-from streams.worker.witness import Witness
+from streams.worker.witness import ASK_AGAIN_S, STALE_S, Witness
 
 log = logging.getLogger("streams.commit")
 
@@ -32,8 +32,9 @@ BACKOFF_S = 0.05
 IDLE_S = 0.5
 DOUBT_S = 2.5
 """A transaction that took longer may have been ended by a second request of the client, which gives
-up a silent connection after three seconds or more. The first is perhaps still under way, and would
-end the next transaction of the same epoch half-way: results without offsets, or the reverse."""
+up a silent connection after three seconds or more; so may one that lost a connection. The first is
+perhaps still under way, and would end the next transaction of the same epoch half-way: results
+without offsets, or the reverse."""
 TRAIL_S = 1.0
 """How long a partition's end may wait for another commit to take it along."""
 ALONE_MAX = 3
@@ -77,7 +78,7 @@ class Committer:
         self._fences = Fences(identity.group, identity.transactional_id, clock)
         self._suspect: tuple[Outbox | None, int] = (None, 0)
         self._late = Latecomers(self._admin, clock, identity.group, identity.topic)
-        self._witness = Witness(source, clock, identity.topic, identity.results)
+        self._witness = Witness(source, clock, identity.group, identity.topic, identity.results)
         self._stopping = False
 
     def init(self) -> None:
@@ -177,8 +178,9 @@ class Committer:
             done = True
             self._settle(plan, started)
             yield None
-        if self._producer is producer and self._clock.monotonic() - started > DOUBT_S:
-            log.info("a transaction of %s was slow: new producer", self._identity.group)
+        slow = self._clock.monotonic() - started > DOUBT_S
+        if self._producer is producer and (slow or producer.was_cut_off()):
+            log.info("a request of %s may still arrive: new producer", self._identity.group)
             yield from self._recover()
         return done
 
@@ -256,7 +258,7 @@ class Committer:
         self._late.doubt()
         self._producer.destroy()
         self._producer = self._new_producer()
-        ready = False
+        ready, began = False, self._clock.monotonic()
         while shared.failure is None and not self._over:
             yield None
             try:
@@ -266,7 +268,7 @@ class Committer:
                     yield None
                 with shared.lock:
                     partitions = list(shared.ledger.possessions)
-                committed = self._committed(partitions)
+                committed = self._committed(partitions, self._clock.monotonic() - began < STALE_S)
             except LogError as error:
                 if error.kind in ("_FENCED", "PRODUCER_FENCED"):
                     self._fences.count()
@@ -277,27 +279,30 @@ class Committer:
                     self._producer.destroy()
                     self._producer = self._new_producer()
                     ready = False
-                yield Wait(shared.committer, BACKOFF_S)
+                stale = error.kind == "STALE_OFFSETS"
+                yield Wait(shared.committer, ASK_AGAIN_S if stale else BACKOFF_S)
                 continue
             with shared.lock:
                 shared.ledger.reconcile(committed)
             self._on_settled()
             return
 
-    def _committed(self, partitions: list[int]) -> dict[int, CompletionMap | None]:
+    def _committed(self, partitions: list[int], patient: bool) -> dict[int, CompletionMap | None]:
         if not partitions:
             return {}
         found = self._admin.committed(self._identity.group, self._identity.topic, partitions)
         stale = self._witness.stale(found)
-        if stale:
+        if stale and patient:
             message = f"the coordinator has older offsets of {stale} than there are results"
             raise LogError("STALE_OFFSETS", message, retriable=True)
         maps: dict[int, CompletionMap | None] = {}
         for partition, committed in found.items():
             try:
+                if partition in stale:
+                    raise self._witness.contradicts(partition, committed)
                 maps[partition] = _map_of(committed)
-            except MapUnreadable as error:
-                # Somebody else commits there: whatever we sent would go over it.
+            except (DataLost, MapUnreadable) as error:
+                # Not what we left there: whatever we sent would go over it.
                 with self._shared.lock:
                     ours = self._shared.ledger.disown(partition)
                 if ours:
@@ -343,7 +348,7 @@ class Committer:
             culprits = plan.outboxes
         for outbox in culprits:
             topics = {r.topic for r in outbox.records} - self._identity.own_topics
-            self._put_failure(outbox, _naming(error, topics & missing or topics))
+            self._put_failure(outbox, naming(error, topics & missing or topics))
         if not culprits:
             self._send_less(plan)
 
@@ -365,7 +370,7 @@ class Committer:
         replacement = self._refuse(outbox, error)
         if replacement is None:
             own = self._identity.own_topics
-            why = _naming(error, own) if isinstance(error, LogError) else error
+            why = naming(error, own) if isinstance(error, LogError) else error
             raise PoolStopped(
                 f"the report of a refused record was refused too: {why}",
                 hint=f"check the right WRITE on {', '.join(sorted(own))}",
@@ -390,11 +395,3 @@ def _map_of(committed: Committed | None) -> CompletionMap | None:
     if committed is None or not committed.metadata:
         return None
     return decode(committed.offset, committed.metadata)
-
-
-def _naming(error: LogError, topics: Collection[str]) -> LogError:
-    """A refusal that names no topic, with those it can be about."""
-    if not topics or error.kind != "TOPIC_AUTHORIZATION_FAILED":
-        return error
-    names = " or ".join(f"topic '{name}'" for name in sorted(topics))
-    return LogError(error.kind, f"the right WRITE on {names} is missing")

@@ -13,7 +13,7 @@ from streams.errors import DataLost, LogError, MapUnreadable, StreamsError
 from streams.ports import Bounds, Clock, Committed, Log, Membership
 from streams.worker.commit import Identity
 from streams.worker.hanging import clear
-from streams.worker.witness import Witness
+from streams.worker.witness import STALE_S, Witness
 
 log = logging.getLogger("streams.restore")
 
@@ -21,8 +21,6 @@ PATIENCE_S = 1.0
 """How long a predecessor's open transaction is waited for before it is ended."""
 LATE_S = 20.0
 """By now the broker itself has ended every transaction that its coordinator knows."""
-STALE_S = 60.0
-"""How long a coordinator is given to load the offsets that the results prove."""
 LIMIT_S = 240.0
 """Below the time (max.poll.interval.ms) after which the client leaves the group by itself."""
 INIT_TIMEOUT_S = 5.0
@@ -65,7 +63,7 @@ class Restorer:
         self._membership = membership
         self._clear_own = clear_own
         self._identity = identity
-        self._witness = Witness(source, clock, identity.topic, identity.results)
+        self._witness = Witness(source, clock, identity.group, identity.topic, identity.results)
         self._log = source
         self._admin = source.admin()
         self._clock = clock
@@ -82,7 +80,7 @@ class Restorer:
             try:
                 left = start_of(self._identity, partition, committed.get(partition), end)
                 if partition in stale:
-                    raise _stale(self._identity, partition, committed.get(partition))
+                    raise self._witness.contradicts(partition, committed.get(partition))
                 restored.starts[partition] = inherit(left, end.end)
             except (DataLost, MapUnreadable) as error:
                 restored.stopped[partition] = error
@@ -162,17 +160,6 @@ class Restorer:
                 log.warning("ending the transaction of %s: %s", owner, error)
             finally:
                 producer.destroy()
-
-
-def _stale(identity: Identity, partition: int, committed: Committed | None) -> DataLost:
-    where, group = f"{identity.topic}[{partition}]", identity.group
-    at = "has no offset" if committed is None else f"is at offset {committed.offset}"
-    seek = f"streams group seek {group.rpartition('.')[2]} --partition {partition} --to OFFSET"
-    return DataLost(
-        f"the group '{group}' {at} of {where}, and there are results of later tasks",
-        hint=f"restart the broker that coordinates the group, then the worker; if the offset is "
-        f"lost for good, set it: {seek} --execute",
-    )
 
 
 def start_of(

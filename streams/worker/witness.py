@@ -15,10 +15,13 @@ from typing import cast
 from streams.avro import decode
 from streams.catalog import read_from
 from streams.core.offsets import decode as decode_map
-from streams.errors import LogError, MapUnreadable, RecordUndecodable, StreamsError
+from streams.errors import DataLost, LogError, MapUnreadable, RecordUndecodable, StreamsError
 from streams.ports import Clock, Committed, Log
 from streams.records import Result
 
+STALE_S = 60.0
+"""How long a coordinator is given to load the offsets that the results prove."""
+ASK_AGAIN_S = 1.0
 TAIL = (32, 1_024, 32_768)
 """How many offsets before the end are looked at for a result, one after the other: there are the
 markers of transactions, and what aborted ones wrote."""
@@ -27,9 +30,10 @@ markers of transactions, and what aborted ones wrote."""
 class Witness:
     """The results of one pool, whose partitions are those of the tasks. Blocks."""
 
-    def __init__(self, source: Log, clock: Clock, tasks: str, results: str) -> None:
+    def __init__(self, source: Log, clock: Clock, group: str, tasks: str, results: str) -> None:
         self._log = source
         self._clock = clock
+        self._group = group
         self._tasks = tasks
         self._results = results
 
@@ -44,6 +48,17 @@ class Witness:
             # A broker that is silent for long: as for offsets, it is asked again.
             raise LogError("_TIMED_OUT", error.message, retriable=True) from error
         return sorted(p for p, offset in newest.items() if not _knows(committed[p], offset))
+
+    def contradicts(self, partition: int, committed: Committed | None) -> DataLost:
+        """The error of a partition whose committed offset stays stale."""
+        group, where = self._group, f"{self._tasks}[{partition}]"
+        at = "has no offset" if committed is None else f"is at offset {committed.offset}"
+        seek = f"streams group seek {group.rpartition('.')[2]} --partition {partition} --to OFFSET"
+        return DataLost(
+            f"the group '{group}' {at} of {where}, and there are results of later tasks",
+            hint=f"restart the broker that coordinates the group, then the worker; if the offset "
+            f"is lost for good, set it: {seek} --execute",
+        )
 
     def _newest(self, partitions: Iterable[int]) -> dict[int, int]:
         """The source offset of the newest result of each partition that has one."""

@@ -14,12 +14,12 @@ from streams.testing import Kafka
 from tests.integration.fleet import Fleet, Member
 
 from .damage import DAMAGES, Damage
-from .proxy import ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT, Proxy, Rule, committed_ok
+from .proxy import ADD_OFFSETS, END_TXN, PRODUCE, TXN_OFFSET_COMMIT, Proxy, Rule, committed_ok
 
 LATE_S = 6.0
 """When a delayed EndTxn arrives: its client has given up after three to five seconds."""
-
-
+SOON_S = 2.0
+"""The same where its client's connection was reset: it has sent the request again at once."""
 OPEN_S = 2.8
 """How long transactions stay open after that one, so that it arrives inside of one of them."""
 
@@ -89,17 +89,25 @@ def test_a_reply_is_lost_to_what_the_broker_did(
     finish(site)
 
 
-def test_a_transaction_is_not_ended_by_the_late_request_of_another(enter: Enter) -> None:
+@pytest.mark.parametrize(
+    ("late_s", "hang_up"), [(LATE_S, False), (SOON_S, True)], ids=["a time-out", "a reset"]
+)
+def test_a_transaction_is_not_ended_by_the_late_request_of_another(
+    enter: Enter, late_s: float, hang_up: bool
+) -> None:
     site = enter(1)
-    late = Rule("request", frozenset({END_TXN}), delay_s=LATE_S, times=1, client=".a")
+    kinds = frozenset({END_TXN})
+    late = Rule("request", kinds, delay_s=late_s, hang_up=hang_up, times=1, client=".a")
     site.proxy.rules = [late]
     site.fleet.until(lambda: late.hits == 1, "the end of a transaction is delayed")
     struck_at = time.monotonic()
-    # Each further transaction stays open between its records and its offsets, the first of them
-    # while the late request arrives.
-    long = Rule("request", frozenset({ADD_OFFSETS}), delay_s=OPEN_S, client=".a")
+    # Each further transaction stays open with its offsets and without its records, or the reverse,
+    # the first of them while the late request arrives.
+    kinds = frozenset({PRODUCE if hang_up else ADD_OFFSETS})
+    long = Rule("request", kinds, delay_s=OPEN_S, client=".a")
     site.proxy.rules = [late, long]
-    site.fleet.until(lambda: time.monotonic() - struck_at > LATE_S + 0.2, "it has arrived")
+    site.fleet.submit(works(400, 2_000, seconds=0.5))
+    site.fleet.until(lambda: time.monotonic() - struck_at > late_s + 0.2, "it has arrived")
     assert site.behind.code is None
     site.behind.kill()
     again = site.fleet.start("a")

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from streams.ports import Clock, Committed, Headers
 from streams.testing.memory.calls import Client, Faults
 from streams.testing.memory.groups import Group
 from streams.testing.memory.storage import Storage, StoredRecord
 from streams.testing.memory.transactions import TransactionalId
+
+
+class Lateness(NamedTuple):
+    """By how much a request is late, and whether its client has sent it again by then."""
+
+    seconds: float
+    again: bool
 
 
 class Broker:
@@ -28,8 +36,8 @@ class Broker:
         self.groups: dict[str, Group] = {}
         self.transactional_ids: dict[str, TransactionalId] = {}
         self.clients: list[Client] = []
-        self.late_s: dict[tuple[str, str], float] = {}
-        """Seconds by which the next request of (transactional id, method) is late."""
+        self.late: dict[tuple[str, str], Lateness] = {}
+        """How late the next request of (transactional id, method) is."""
         self.misread: dict[tuple[str, str, int], Committed] = {}
         """What the next look at an offset of (group, topic, partition) gives instead."""
         self._under_way: list[tuple[float, Callable[[], None]]] = []
@@ -64,12 +72,12 @@ class Broker:
         self.clients = [*(known for known in self.clients if not known.dead), client]
         return client
 
-    def is_late(self, client: Client, method: str, arrive: Callable[[], None]) -> bool:
+    def take_late(self, client: Client, method: str, arrive: Callable[[], None]) -> Lateness | None:
         """Whether this request is late: then it arrives by itself, when its time has come."""
-        seconds = self.late_s.pop((client.id, method), None)
-        if seconds is not None:
-            self._under_way.append((self.clock.monotonic() + seconds, arrive))
-        return seconds is not None
+        late = self.late.pop((client.id, method), None)
+        if late is not None:
+            self._under_way.append((self.clock.monotonic() + late.seconds, arrive))
+        return late
 
     def group(self, name: str) -> Group:
         return self.groups.setdefault(name, Group(name, self.storage))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streams.ports import Clock, Committed
 from streams.testing.memory.admin import MemoryAdmin
-from streams.testing.memory.broker import Broker
+from streams.testing.memory.broker import Broker, Lateness
 from streams.testing.memory.calls import Client, Fault
 from streams.testing.memory.consumer import MemoryGroupConsumer
 from streams.testing.memory.idempotent import MemoryProducer
@@ -100,14 +100,17 @@ class MemoryLog:
         for client in self._clients(name):
             client.dead = True
 
-    def delay(self, transactional_id: str, method: str, seconds: float) -> None:
+    def delay(
+        self, transactional_id: str, method: str, seconds: float, *, again: bool = False
+    ) -> None:
         """The next ``commit`` or ``send_offsets`` of this id arrives late, after its time-out.
 
         The call fails with ``_TIMED_OUT``; then the request takes effect, unless a producer of
         the same id was initialised meanwhile. If another transaction of the same producer is open
-        by then it acts on that one: the brokers' protocol does not tell the two apart.
+        by then it acts on that one: the brokers' protocol does not tell the two apart. ``again``:
+        the connection is reset instead, and the client has sent it again before it arrives.
         """
-        self._broker.late_s[transactional_id, method] = seconds
+        self._broker.late[transactional_id, method] = Lateness(seconds, again)
 
     def misread(self, group: str, topic: str, partition: int, metadata: str) -> None:
         """The next look at this committed offset finds other metadata, once."""

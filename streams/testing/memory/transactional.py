@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Literal, cast
 
@@ -41,6 +41,7 @@ class MemoryTransactionalProducer:
         self._error: LogError | None = None
         self._refusals: list[Refusal] = []
         self._sequence_broken = False
+        self._cut_off = False
         self._own = SingleThread()
 
     def init(self, timeout_s: float) -> None:
@@ -93,10 +94,9 @@ class MemoryTransactionalProducer:
                         topic=topic,
                         partition=partition,
                     )
-            if self._broker.is_late(
-                self._client, "send_offsets", lambda: self._late_offsets(topic, offsets, identity)
-            ):
-                raise LogError("_TIMED_OUT", "send_offsets")
+            self._meet_lateness(
+                "send_offsets", lambda: self._late_offsets(topic, offsets, identity)
+            )
             self._add_offsets(topic, offsets)
 
     def commit(self, timeout_s: float) -> None:
@@ -105,8 +105,7 @@ class MemoryTransactionalProducer:
             with self._call("commit", (timeout_s,), "open", "committing"):
                 self._check_records()
                 self._id.check(self._epoch)
-                if self._broker.is_late(self._client, "commit", self._late_commit):
-                    raise LogError("_TIMED_OUT", "commit")
+                self._meet_lateness("commit", self._late_commit)
                 self._id.finish(commit=True, timestamp_ms=self._broker.timestamp_ms)
         except LogError:
             if self._state == "open":
@@ -125,9 +124,21 @@ class MemoryTransactionalProducer:
         """Delivery errors since ``begin``, in the order in which they were reported."""
         return list(self._refusals)
 
+    def was_cut_off(self) -> bool:
+        self._own()
+        return self._cut_off
+
     def destroy(self) -> None:
         """Drop the producer without ending its transaction."""
         self._client.dead = True
+
+    def _meet_lateness(self, method: str, arrive: Callable[[], None]) -> None:
+        """If this request is to be late: fail, or send it again over a new connection."""
+        late = self._broker.take_late(self._client, method, arrive)
+        if late is not None:
+            self._cut_off |= late.again
+            if not late.again:
+                raise LogError("_TIMED_OUT", method)
 
     def _append(
         self,

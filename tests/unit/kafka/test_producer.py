@@ -12,6 +12,10 @@ from streams.errors import LogError
 from streams.kafka import producer
 from streams.kafka.producer import CALL_MIN_S, KafkaProducer, KafkaTransactionalProducer
 
+UP = "[thrd:TxnCoordinator]: Disconnected: connection closed by peer (after 106ms in state UP)"
+REFUSED = "[thrd:main]: Connect to ipv4#127.0.0.1:1 failed: refused (after 0ms in state CONNECT)"
+LATE = "[thrd:host:1/1]: 1 request(s) timed out: disconnect (after 9ms in state UP)"
+
 
 class Clock:
     """Stands in for ``time``: it moves when somebody waits."""
@@ -193,3 +197,19 @@ def test_a_client_with_a_fatal_error_is_replaced(plain: Plain) -> None:
     plain.pass_s(0)
     assert plain.told == ["a _MSG_TIMED_OUT"]
     assert plain.clients[0].closed
+
+
+@pytest.mark.parametrize(
+    ("facility", "line", "cut"),
+    [("FAIL", UP, True), ("FAIL", LATE, True), ("FAIL", REFUSED, False), ("GETPID", UP, False)],
+)
+def test_a_connection_that_was_up_and_is_lost_is_told_by_the_clients_lines(
+    monkeypatch: pytest.MonkeyPatch, facility: str, line: str, cut: bool
+) -> None:
+    told: list[Callable[..., None]] = []
+    client = SimpleNamespace(poll=lambda _: told[0](6, "%s [%s] %s", facility, "name", line))
+    monkeypatch.setattr(
+        "streams.kafka.config.make", lambda _, __, lines: told.append(lines.log) or client
+    )
+    made = KafkaTransactionalProducer({"transactional.id": "x"}, "group")
+    assert made.was_cut_off() is cut

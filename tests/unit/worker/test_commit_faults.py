@@ -333,36 +333,6 @@ def test_a_worker_that_is_stopped_in_an_outage_leaves_no_thread_behind() -> None
     simulate(scenario)
 
 
-@pytest.mark.parametrize("ends", ["commit", "abort"])
-def test_no_transaction_follows_a_slow_one_in_the_same_epoch(ends: str) -> None:
-    """A request that the client gave up and repeated may arrive late, and end what is open then."""
-    fleet = Simulation(work)
-    calls: list[str] = []
-
-    def slow(call: Call) -> None:
-        if not call.client.startswith("pool.") or call.applied:
-            return
-        calls.append(call.method)
-        if ends == "abort" and calls.count("commit") == 1 and call.method == "commit":
-            raise abortable("ILLEGAL_GENERATION")
-        if call.method == ends and calls.count(ends) == 1:
-            fleet._time.advance(4.0)
-
-    async def scenario() -> None:
-        async with fleet as client:
-            await client.ask(work, 0)
-            fleet.log.faults.append(slow)
-            handles = [await client.submit(work, n) for n in range(TASKS)]
-            for handle in handles:
-                assert (await handle.record(60)).status == "succeeded"
-            fleet.verify()
-
-    simulate(scenario)
-    after = calls[calls.index(ends) + 1 :]
-    assert "begin" in after
-    assert "init" in after[: after.index("begin")]
-
-
 def test_a_batch_that_is_too_large_as_a_whole_is_sent_in_parts() -> None:
     """The broker refuses all of a partition's records; each alone would fit."""
     fleet = Simulation(work)

@@ -10,8 +10,9 @@ import pytest
 from streams.catalog import read_from
 from streams.core.offsets import decode
 from streams.errors import LogError, StreamsError
+from streams.ids import partition_of
 from streams.ports import Committed
-from streams.worker.restore import STALE_S
+from streams.worker.witness import STALE_S
 
 from .simulation import Fails, Simulation, make, simulate, submitted, until
 
@@ -127,6 +128,34 @@ def test_after_an_unknown_outcome_old_offsets_do_not_make_it_be_sent_again() -> 
             assert [r.output for r in records] == list(range(30))
             await asyncio.sleep(5)
             fleet.verify()
+
+    simulate(scenario)
+
+
+def test_a_live_worker_goes_on_without_the_partitions_whose_offsets_are_lost() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work)
+
+            def lose(call: Any) -> bool:
+                del offsets(fleet)[TASKS, 2]
+                return True
+
+            fault = Fails("commit", LogError("_TIMED_OUT", retriable=True), when=lose)
+            fleet.log.faults.append(fault)
+            await client.submit(work, 0, key="key-0")
+            (host,) = fleet.hosts
+            pool = host.pools[0]
+            await until(lambda: 2 in pool.shared.stopped, STALE_S + 30)
+            assert "there are results of later tasks" in pool.shared.stopped[2].message
+            assert pool.failure is None
+            keys = [f"key-{n}" for n in range(20)]
+            others = [k for k in keys if partition_of(k.encode(), 4) != 2]
+            for key in others:
+                handle = await client.submit(work, 1, key=key)
+                assert (await handle.record(60)).output == 1
 
     simulate(scenario)
 

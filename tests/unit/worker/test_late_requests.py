@@ -1,0 +1,68 @@
+"""A request that the client gave up and repeated may arrive late, and end what is open then."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.testing.memory import Call
+
+from .simulation import Simulation, simulate
+from .test_commit_faults import TASKS, abortable, work
+
+
+def test_no_transaction_follows_one_that_lost_a_connection_in_the_same_epoch() -> None:
+    """A reset leaves no trace in the call: the client has sent the request again at once."""
+    fleet = Simulation(work)
+    begun: list[Call] = []
+
+    def note(call: Call) -> None:
+        if call.client.startswith("pool.") and call.method == "begin" and not call.applied:
+            begun.append(call)
+        if call.client.startswith("pool.") and call.method == "send_offsets" and len(begun) == 2:
+            # The late request arrives before the next transaction is aborted.
+            fleet._time.advance(0.5)
+            raise abortable("ILLEGAL_GENERATION")
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(work, 0)
+            fleet.log.faults.append(note)
+            name = fleet.hosts[0].pools[0].identity.transactional_id
+            fleet.log.delay(name, "commit", 0.3, again=True)
+            handles = [await client.submit(work, n) for n in range(TASKS)]
+            for handle in handles:
+                assert (await handle.record(60)).status == "succeeded"
+            assert len(begun) > 2
+            fleet.verify()
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("ends", ["commit", "abort"])
+def test_no_transaction_follows_a_slow_one_in_the_same_epoch(ends: str) -> None:
+    """A request that the client gave up and repeated may arrive late, and end what is open then."""
+    fleet = Simulation(work)
+    calls: list[str] = []
+
+    def slow(call: Call) -> None:
+        if not call.client.startswith("pool.") or call.applied:
+            return
+        calls.append(call.method)
+        if ends == "abort" and calls.count("commit") == 1 and call.method == "commit":
+            raise abortable("ILLEGAL_GENERATION")
+        if call.method == ends and calls.count(ends) == 1:
+            fleet._time.advance(4.0)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(work, 0)
+            fleet.log.faults.append(slow)
+            handles = [await client.submit(work, n) for n in range(TASKS)]
+            for handle in handles:
+                assert (await handle.record(60)).status == "succeeded"
+            fleet.verify()
+
+    simulate(scenario)
+    after = calls[calls.index(ends) + 1 :]
+    assert "begin" in after
+    assert "init" in after[: after.index("begin")]
