@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from streams.errors import LogError
+from streams.errors import DataLost, LogError, StreamsError
 from streams.ports import Refusal
 
 REFUSED_KINDS = frozenset(
@@ -107,3 +107,19 @@ def naming(error: LogError, topics: Collection[str]) -> LogError:
         return error
     names = " or ".join(f"topic '{name}'" for name in sorted(topics))
     return LogError(error.kind, f"the right WRITE on {names} is missing")
+
+
+def unreadable(error: LogError, topic: str) -> StreamsError | None:
+    """Why a consumer cannot go on after this error; DataLost: its partition alone; None: it can."""
+    if error.kind == "_AUTO_OFFSET_RESET" and error.partition is not None:
+        return DataLost(
+            f"{topic}[{error.partition}]: the offset to go on from is not in the log any more "
+            f"({error})",
+            hint="stop the group, then `streams group seek` says what can be done",
+        )
+    if error.kind in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "TOPIC_AUTHORIZATION_FAILED"):
+        return StreamsError(
+            f"topic '{topic}' cannot be read: {error}",
+            hint="check that it exists and that the worker has the right to read it",
+        )
+    return error if error.kind == "GROUP_AUTHORIZATION_FAILED" else None

@@ -17,9 +17,8 @@ from streams.core.retry import Again, after_failure
 from streams.errors import KilledWorker, RecordUndecodable
 from streams.ports import Record
 from streams.submission import read_task
-from streams.worker.poll import Batch
 from streams.worker.quarantine import Quarantine, is_suspect, may_start
-from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
+from streams.worker.shared import LATENCY_BOUNDS_MICROS, Batch, Shared, Surroundings
 from streams.worker.work import Outcomes, Work
 
 log = logging.getLogger("streams.worker")

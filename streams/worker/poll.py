@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
-from streams.core.ledger import Ownership, Possession
+from streams.core.ledger import Ownership
 from streams.core.offsets import FETCH_MAX
+from streams.core.verdicts import unreadable
 from streams.errors import DataLost, LogError, StreamsError
 from streams.ports import Committed, GroupConsumer, Record, Stepper, Wait
 from streams.worker.commit import Identity
@@ -19,7 +19,7 @@ from streams.worker.fences import Fences
 from streams.worker.restore import Restorer
 from streams.worker.room import Room
 from streams.worker.schemas import Schemas
-from streams.worker.shared import Shared, Surroundings
+from streams.worker.shared import Batch, LoopSide, Shared, Surroundings
 
 log = logging.getLogger("streams.poll")
 
@@ -35,14 +35,6 @@ LEAVE_S = 5.0
 ROOM_S = 0.3
 """How long fetching stops before it is paused; rebalances wait with it."""
 ROOM_TICK_S = 0.02
-Batch = list[tuple[Possession, list[Record]]]
-
-
-class LoopSide(Protocol):
-    """The event loop's side; these are called from the consumer's thread."""
-
-    def deliver(self, batch: Batch) -> None: ...
-    def ended(self, possessions: Sequence[Possession]) -> None: ...
 
 
 class Poll:
@@ -87,6 +79,7 @@ class Poll:
         self._draining = False
         self._leave: bool | None = None
         self._rejoining = False
+        self._member_id, self._expelled = "", False
 
     def drain(self) -> None:
         """Fetch nothing more, but stay in the group (any thread)."""
@@ -138,10 +131,12 @@ class Poll:
         # Every generation calls, also when nothing was gained. Before anything that blocks: the
         # commits of what is kept are refused under the generation before.
         self._publish(force=True)
-        if not partitions:
+        if not partitions or self._expelled:
             return {}
         with shared.restoring(partitions):
             restored = self._restorer.restore(partitions)
+        if self._expelled:
+            return {}
         # Waiting for a broker is not being stopped. If we were, the claim would be refused.
         self._returned_at = self._clock.boottime()
         with shared.lock:
@@ -178,6 +173,9 @@ class Poll:
         consumed = self._consumer.consume(FETCH_MAX, timeout_s)
         self._guard_time()
         self._publish()
+        if self._expelled:
+            self._renew()
+            return
         if any(error.kind in ("_FATAL", "FENCED_INSTANCE_ID") for error in consumed.errors):
             # The client keeps the identity of a membership that it has lost, to join again with it.
             self._fenced(was_member and not self._lost)
@@ -249,9 +247,24 @@ class Poll:
         self._published_at = now
         membership = self._consumer.membership()
         shared = self._shared
+        if membership.valid and membership.member_id != self._member_id:
+            self._meet_anew(membership.member_id)
         with shared.lock:
             owned = {p: s.epoch for p, s in shared.ledger.possessions.items()}
         shared.ownership = Ownership(owned, membership)
+
+    def _meet_anew(self, member_id: str) -> None:
+        """With another member id we were out in between, though the client may not say so.
+
+        If it was expelled while it joined, it joins anew and keeps what it had. With its new
+        membership the group would let us commit what is others' now.
+        """
+        held = list(self._shared.ledger.possessions)
+        self._expelled |= bool(self._member_id and held)
+        if self._expelled:
+            log.warning("%s was expelled: it joins anew", self._identity.transactional_id)
+            self._give_up(held)
+        self._member_id = member_id
 
     def _guard_time(self) -> None:
         now = self._clock.boottime()
@@ -271,6 +284,7 @@ class Poll:
         self._shared.renewed += 1
         self._close()
         self._consumer = self._new_consumer()
+        self._member_id, self._expelled = "", False
         self._shared.paused = frozenset()
         self._shared.forget(self._shared.stopped.keys())
         self._consumer.subscribe(self)
@@ -289,28 +303,13 @@ class Poll:
         self._renew()
 
     def _judge(self, error: LogError) -> None:
-        if error.kind == "_AUTO_OFFSET_RESET" and error.partition is not None:
-            where = f"{self._identity.topic}[{error.partition}]"
-            self._shared.stop(
-                error.partition,
-                DataLost(
-                    f"{where}: the offset to go on from is not in the log any more ({error})",
-                    hint="stop the group, then `streams group seek` says what can be done",
-                ),
-            )
-        elif error.kind in (
-            "UNKNOWN_TOPIC_OR_PART",
-            "_UNKNOWN_TOPIC",
-            "TOPIC_AUTHORIZATION_FAILED",
-        ):
-            raise StreamsError(
-                f"topic '{self._identity.topic}' cannot be read: {error}",
-                hint="check that it exists and that the worker has the right to read it",
-            )
-        elif error.kind == "GROUP_AUTHORIZATION_FAILED":
-            raise error
-        else:
+        why = unreadable(error, self._identity.topic)
+        if why is None:
             log.info("consumer of %s: %s", self._identity.group, error)
+        elif error.partition is not None and isinstance(why, DataLost):
+            self._shared.stop(error.partition, why)
+        else:
+            raise why
 
     def _release(self, partitions: Sequence[int], timeout_s: float) -> None:
         shared = self._shared

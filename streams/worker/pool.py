@@ -18,8 +18,8 @@ from streams.submission import topic_card
 from streams.worker.commit import Committer, Identity
 from streams.worker.execute import Executor
 from streams.worker.liveness import Liveness
-from streams.worker.poll import Batch, Poll
-from streams.worker.shared import LATENCY_BOUNDS_MICROS, Shared, Surroundings
+from streams.worker.poll import Poll
+from streams.worker.shared import LATENCY_BOUNDS_MICROS, Batch, Shared, Surroundings
 from streams.worker.task_context import TaskContext
 from streams.worker.work import Outcomes
 

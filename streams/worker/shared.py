@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from streams.core.ledger import Ledger, Ownership
+from streams.core.ledger import Ledger, Ownership, Possession
 from streams.errors import StreamsError
-from streams.ports import Clock, Committed, Log, Runner, Signal, Tracer
+from streams.ports import Clock, Committed, Log, Record, Runner, Signal, Tracer
 from streams.topics import Topics
 
 log = logging.getLogger("streams.poll")
@@ -73,6 +74,16 @@ class Surroundings:
     static: bool
     """The slot was given, so it is the static member id too."""
     tracer: Tracer | None = None
+
+
+Batch = list[tuple[Possession, list[Record]]]
+
+
+class LoopSide(Protocol):
+    """The event loop's side of a pool; these are called from the consumer's thread."""
+
+    def deliver(self, batch: Batch) -> None: ...
+    def ended(self, possessions: Sequence[Possession]) -> None: ...
 
 
 class Shared:

@@ -25,7 +25,7 @@ from streams.broker.ports import free_ports
 
 from .listeners import Listener, settings
 
-PRODUCE, FETCH, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 25, 26, 28
+PRODUCE, FETCH, JOIN_GROUP, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 11, 25, 26, 28
 FRAME_BYTES_MAX = 128 * 1024 * 1024
 FRAMES_UNDER_WAY_MAX = 1_000
 """Per connection and direction; beyond them nothing is read, as with a full window of TCP."""

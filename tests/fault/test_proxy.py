@@ -14,7 +14,16 @@ from streams.testing import Kafka
 from tests.integration.fleet import Fleet, Member
 
 from .damage import DAMAGES, Damage
-from .proxy import ADD_OFFSETS, END_TXN, PRODUCE, TXN_OFFSET_COMMIT, Proxy, Rule, committed_ok
+from .proxy import (
+    ADD_OFFSETS,
+    END_TXN,
+    JOIN_GROUP,
+    PRODUCE,
+    TXN_OFFSET_COMMIT,
+    Proxy,
+    Rule,
+    committed_ok,
+)
 
 LATE_S = 6.0
 """When a delayed EndTxn arrives: its client has given up after three to five seconds."""
@@ -112,6 +121,23 @@ def test_a_transaction_is_not_ended_by_the_late_request_of_another(
     site.behind.kill()
     again = site.fleet.start("a")
     finish(site._replace(behind=again))
+
+
+def test_a_member_that_was_expelled_while_it_joined_commits_nothing_of_before(enter: Enter) -> None:
+    site = enter(1)
+    fleet = site.fleet
+    # It hears that the group changes and answers, and no answer gets through. The client keeps what
+    # it had when it comes back: it takes itself for a member all the time.
+    site.proxy.rules = [Rule("request", frozenset({JOIN_GROUP}), hang_up=True, client=".a")]
+    third = fleet.start("c")
+    fleet.until(
+        lambda: len(fleet.owned(site.beside)) + len(fleet.owned(third)) == 6, "others own all"
+    )
+    fleet.submit(works(300, 2_000, seconds=0.05))
+    fleet.until_answered()
+    site.proxy.mend()
+    fleet.until(lambda: len(fleet.owned(site.behind)) == 2, "it is back")
+    finish(site)
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)

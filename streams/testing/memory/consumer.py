@@ -108,9 +108,11 @@ class MemoryGroupConsumer:
         if self._topic not in self._broker.storage.topics and not self._topic_reported:
             self._topic_reported = True
             errors.append(LogError("UNKNOWN_TOPIC_OR_PART", self._topic, topic=self._topic))
-        if self._member is not None and self._member.status == "expired":
+        if self._member is not None and self._member.status in ("expired", "expelled"):
+            if self._member.status == "expired":
+                self._lose(self._listener)
+            # Else it had been joining, and joins as a new member that keeps what it had.
             self._member = None
-            self._lose(self._listener)
         if self._member is None:
             self._member = self._group.admit(self._client, self._slot, self._topic, now)
         elif self._group.rebalancing_since is not None and not self._waiting(self._member):

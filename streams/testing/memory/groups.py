@@ -28,7 +28,7 @@ class GroupMember:
     generation: int = -1
     joined: bool = False
     pending: bool = False
-    status: Literal["active", "expired", "fenced"] = "active"
+    status: Literal["active", "expired", "expelled", "fenced"] = "active"
 
 
 class Identity(NamedTuple):
@@ -104,7 +104,8 @@ class Group:
         for member in list(self.members.values()):
             since = member.client.silent_since
             if since is not None and now - since >= session_s:
-                member.status = "expired"
+                changing = self.rebalancing_since is not None and self.rebalancing_since < since
+                member.status = "expelled" if changing else "expired"
                 self.leave(member, now)
         if self.rebalancing_since is not None and now - self.rebalancing_since >= JOIN_DELAY_S:
             for member in self.members.values():
