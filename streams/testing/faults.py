@@ -8,7 +8,7 @@ faults are left out. A fault that finds nobody to strike does nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -131,13 +131,16 @@ class Cut:
     """The network between a worker (None: all of them) and the brokers is gone for ``for_s``.
 
     Its calls end in time-outs, its heartbeats stay away, and it goes on running. With
-    ``reply_lost`` the first call of each still reaches the broker, and its answer is lost.
+    ``reply_lost`` the first call of each still reaches the broker, and its answer is lost. With
+    ``joining`` it goes when the worker has heard that its group changes, before it can answer:
+    beyond the session it is expelled then, and takes itself for a member all the time.
     """
 
     worker: int | None = 0
     at_s: float = 0.0
     for_s: float = 4.0
     reply_lost: bool = True
+    joining: bool = False
 
     async def strike(self, crew: Crew) -> None:
         await asyncio.sleep(self.at_s)
@@ -156,6 +159,8 @@ class Cut:
                 return
             raise LogError("_TIMED_OUT", "no broker answers")
 
+        if self.joining:
+            await self._until_joining(crew, away)
         for member in struck:
             member.log.freeze(member.process)
         with _in_force(crew, lose):
@@ -163,6 +168,18 @@ class Cut:
         for member in struck:
             if member.state == "up":
                 member.log.thaw(member.process)
+
+    async def _until_joining(self, crew: Crew, away: Collection[str]) -> None:
+        """Until one of them fetches while its group changes; from then on it is silent."""
+        heard = asyncio.Event()
+
+        def hear(call: Call) -> None:
+            if call.method == "consume" and call.process in away and crew.log.changes(call.client):
+                crew.log.freeze(call.process)
+                heard.set()
+
+        with _in_force(crew, hear), suppress(TimeoutError):
+            await asyncio.wait_for(heard.wait(), PATIENCE_S)
 
 
 @dataclass(frozen=True, slots=True)

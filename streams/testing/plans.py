@@ -66,7 +66,8 @@ def _leave(chance: random.Random, at_s: float, agent: str) -> Fault:
 
 def _cut(chance: random.Random, at_s: float, agent: str) -> Fault:
     worker = None if chance.random() < 0.3 else chance.randrange(8)
-    return Cut(worker, at_s, chance.choice((0.5, 2.0, 5.5, 9.0)), chance.random() < 0.5)
+    for_s, reply_lost = chance.choice((0.5, 2.0, 5.5, 9.0)), chance.random() < 0.5
+    return Cut(worker, at_s, for_s, reply_lost, joining=chance.random() < 0.4)
 
 
 def _fails(chance: random.Random, at_s: float, agent: str) -> Fault:

@@ -84,6 +84,15 @@ class MemoryLog:
             if client.silent_since is None:
                 client.silent_since = now
 
+    def changes(self, client_id: str) -> bool:
+        """Whether the group of this consumer is between two generations."""
+        return any(
+            group.rebalancing_since is not None
+            for group in self._broker.groups.values()
+            for member in group.members.values()
+            if member.client.id == client_id
+        )
+
     def thaw(self, name: str) -> None:
         """Frozen clients of this id or process go on; ``consume`` tells them what they missed."""
         self._broker.advance()

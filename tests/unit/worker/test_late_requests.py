@@ -1,4 +1,4 @@
-"""A request that the client gave up and repeated may arrive late, and end what is open then."""
+"""What comes late: a request that was sent again, and the news of an expulsion."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from streams.testing.memory import Call
 
-from .simulation import Simulation, simulate
+from .simulation import Simulation, make, simulate, submitted, until
 from .test_commit_faults import TASKS, abortable, work
 
 
@@ -40,7 +40,7 @@ def test_no_transaction_follows_one_that_lost_a_connection_in_the_same_epoch() -
 
 @pytest.mark.parametrize("ends", ["commit", "abort"])
 def test_no_transaction_follows_a_slow_one_in_the_same_epoch(ends: str) -> None:
-    """A request that the client gave up and repeated may arrive late, and end what is open then."""
+    """What comes late: a request that was sent again, and the news of an expulsion."""
     fleet = Simulation(work)
     calls: list[str] = []
 
@@ -66,3 +66,35 @@ def test_no_transaction_follows_a_slow_one_in_the_same_epoch(ends: str) -> None:
     after = calls[calls.index(ends) + 1 :]
     assert "begin" in after
     assert "init" in after[: after.index("begin")]
+
+
+def test_a_member_that_was_expelled_while_it_joined_commits_nothing_of_before() -> None:
+    """Its client keeps what it had, and says nothing: only the member id is another one."""
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            (first,) = fleet.hosts
+            process = fleet.member(first).process
+            group = fleet.log._broker.groups["pool.work"]
+
+            def cut(call: Call) -> None:
+                """It has heard that the group changes, and its answer does not arrive."""
+                if call.process == process and call.method == "consume" and group.rebalancing_since:
+                    fleet.log.freeze(process)
+
+            handles = await submitted(fleet, client, work)
+            await until(lambda: first.pools[0].shared.stats.succeeded > 10)
+            fleet.log.faults.append(cut)
+            second = await fleet.join("two")
+            await until(lambda: len(fleet.owned(second)) == 4)
+            assert fleet.owned(first), "it takes itself for a member"
+            fleet.log.faults.remove(cut)
+            fleet.log.thaw(process)
+            records = [await handle.record(60) for handle in handles]
+            assert {record.status for record in records} == {"succeeded"}
+            await until(lambda: len(fleet.owned(first)) == 2)
+            fleet.verify()
+            assert first.pools[0].shared.renewed == 1
+
+    simulate(scenario)
