@@ -28,6 +28,8 @@ PUBLISH_S = 0.02
 SESSION_S = 6.0
 FENCE_S = SESSION_S - 1.5
 """A longer gap between two polls means that the process was stopped: others may own by now."""
+STANDING_S = 12.0
+"""A member for so long has no request to join under way: the client gives each up after 10 s."""
 RELEASE_S = 2.0
 """How long a revocation waits for the committer: everybody else waits with it."""
 REST_S = 0.2
@@ -75,7 +77,7 @@ class Poll:
         self._consumer = new_consumer()
         self._returned_at = clock.boottime()
         self._published_at = 0.0
-        self._lost = False
+        self._settled_at: float | None = None
         self._draining = False
         self._leave: bool | None = None
         self._rejoining = False
@@ -127,7 +129,8 @@ class Poll:
     def on_assign(self, partitions: Sequence[int]) -> Mapping[int, int]:
         """Restore each partition and possess it; its tasks start when its claim is committed."""
         shared = self._shared
-        self._lost = False
+        if self._settled_at is None:
+            self._settled_at = self._clock.monotonic()
         # Every generation calls, also when nothing was gained. Before anything that blocks: the
         # commits of what is kept are refused under the generation before.
         self._publish(force=True)
@@ -161,7 +164,7 @@ class Poll:
 
     def on_lost(self, partitions: Sequence[int]) -> None:
         """Others own these by now: drop everything."""
-        self._lost = True
+        self._settled_at = None
         self._give_up(partitions)
         self._publish(force=True)
 
@@ -169,7 +172,6 @@ class Poll:
 
     def _consume(self, timeout_s: float) -> None:
         self._guard_time()
-        was_member = self._shared.ownership.membership.valid
         consumed = self._consumer.consume(FETCH_MAX, timeout_s)
         self._guard_time()
         self._publish()
@@ -178,7 +180,7 @@ class Poll:
             return
         if any(error.kind in ("_FATAL", "FENCED_INSTANCE_ID") for error in consumed.errors):
             # The client keeps the identity of a membership that it has lost, to join again with it.
-            self._fenced(was_member and not self._lost)
+            self._fenced()
             return
         for error in consumed.errors:
             self._judge(error)
@@ -284,19 +286,20 @@ class Poll:
         self._shared.renewed += 1
         self._close()
         self._consumer = self._new_consumer()
-        self._member_id, self._expelled = "", False
+        self._member_id, self._expelled, self._settled_at = "", False, None
         self._shared.paused = frozenset()
         self._shared.forget(self._shared.stopped.keys())
         self._consumer.subscribe(self)
         self._returned_at = self._clock.boottime()
 
-    def _fenced(self, was_member: bool) -> None:
+    def _fenced(self) -> None:
         """The broker gave the slot's membership to a later request to join.
 
-        Out of the group's steady state that is another process. After an outage it may be our
-        own: a broker that was stopped carries out the requests that we gave up and repeated.
+        That is another process, except soon after a join: a broker that was stopped carries out the
+        requests that we gave up and repeated.
         """
-        if was_member:
+        since = self._settled_at
+        if since is not None and self._clock.monotonic() - since >= STANDING_S:
             raise self._fences.slot_in_use()
         self._fences.count()
         log.info("%s was fenced while it joined: anew", self._identity.transactional_id)

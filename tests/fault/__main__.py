@@ -181,7 +181,9 @@ def _side_by_side(run: Run, asked: argparse.Namespace) -> None:
             words += ["--tasks", str(-(-asked.tasks // asked.lanes))]
             words += ["--faults", str(-(-asked.faults // asked.lanes))]
             words += ["--per-second", str(asked.per_second)]
-            words += ["--brokers", *map(str, asked.brokers), "--only", *asked.only]
+            turn = number % len(asked.brokers)
+            sizes = asked.brokers[turn:] + asked.brokers[:turn]
+            words += ["--brokers", *map(str, sizes), "--only", *asked.only]
             command = [sys.executable, "-m", "tests.fault", *words]
             lanes[storms_to] = subprocess.Popen(command, cwd=ROOT)
         for storms_to, lane in lanes.items():

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from streams.core.ledger import Ledger
 from streams.errors import LogError, SlotInUse
 from streams.ports import Consumed, Membership
 from streams.testing.memory import MemoryLog
 from streams.worker.commit import Identity
-from streams.worker.poll import Poll
+from streams.worker.poll import STANDING_S, Poll
 from streams.worker.shared import Shared
 
 FENCED = LogError("_FATAL", "static member fenced by another of the same id")
@@ -20,13 +22,18 @@ STEPS = 40
 
 
 class Clock:
+    """Stands still but for what a script lets pass."""
+
+    now = 0.0
+
     def now_micros(self) -> int:
         return 0
 
     def monotonic(self) -> float:
-        return 0.0
+        return self.now
 
-    boottime = monotonic
+    def boottime(self) -> float:
+        return 0.0
 
 
 @dataclass
@@ -34,6 +41,7 @@ class Consumer:
     """Does what its script says, one entry with each ``consume``: a callback or an error."""
 
     script: list[str]
+    clock: Clock
     listener: Any = None
 
     def subscribe(self, listener: Any) -> None:
@@ -45,6 +53,8 @@ class Consumer:
                 self.listener.on_assign([])
             case "lose":
                 self.listener.on_lost([0])
+            case "later":
+                self.clock.now += STANDING_S
             case "fenced":
                 return Consumed((), [FENCED])
             case _:
@@ -67,14 +77,15 @@ class Consumer:
 def fenced(*scripts: str) -> tuple[Any, int]:
     """What ended the pool, and how many consumers it made; one script for each of them."""
     made: list[Consumer] = []
+    clock = Clock()
 
     def new_consumer() -> Consumer:
-        made.append(Consumer(scripts[len(made)].split() if len(made) < len(scripts) else []))
+        script = scripts[len(made)] if len(made) < len(scripts) else ""
+        made.append(Consumer(script.split(), clock))
         return made[-1]
 
     quiet: Callable[..., None] = lambda *_: None  # noqa: E731
     signal = SimpleNamespace(set=quiet)
-    clock = Clock()
     shared = Shared(Ledger("g.a"), signal, signal)  # type: ignore[arg-type]
     around = SimpleNamespace(log=MemoryLog(clock), clock=clock, runner=None)
     poll = Poll(
@@ -95,13 +106,19 @@ def fenced(*scripts: str) -> tuple[Any, int]:
 
 
 def test_a_member_in_good_standing_that_is_fenced_has_met_another_process() -> None:
-    failure, made = fenced("assign idle fenced")
+    failure, made = fenced("assign later fenced")
     assert isinstance(failure, SlotInUse)
     assert made == 1
 
 
-def test_a_member_that_had_lost_its_partitions_is_fenced_by_its_own_late_requests() -> None:
-    failure, made = fenced("assign idle lose idle fenced", "assign")
+@pytest.mark.parametrize(
+    "script", ["assign later lose idle fenced", "idle later fenced", "assign idle fenced"]
+)
+def test_a_member_that_had_lost_its_partitions_is_fenced_by_its_own_late_requests(
+    script: str,
+) -> None:
+    """So is one that joins anew: what it asked for before may be carried out at any moment."""
+    failure, made = fenced(script, "assign")
     assert failure is None
     assert made == 2, "it joins anew"
 
