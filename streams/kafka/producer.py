@@ -98,6 +98,9 @@ class KafkaTransactionalProducer:
 
         _repeat(send, OFFSETS_TIMEOUT_S, self._rights)
 
+    def flush(self, timeout_s: float) -> None:
+        self._client.flush(timeout_s)
+
     def commit(self, timeout_s: float) -> None:
         self._require_complete()
         _repeat(self._client.commit_transaction, timeout_s, self._rights)

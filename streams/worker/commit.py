@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 
 from streams.core.ledger import Plan
 from streams.core.offsets import CompletionMap, decode
@@ -18,8 +17,8 @@ from streams.core.verdicts import Action, Judgement, judge, naming
 from streams.errors import DataLost, LogError, MapUnreadable, PoolStopped, StreamsError
 from streams.ports import Clock, Committed, Log, Stepper, TransactionalProducer, Wait
 from streams.worker.fences import Fences
-from streams.worker.hanging import Latecomers, clear
-from streams.worker.shared import Shared
+from streams.worker.hanging import Latecomers, clear, end_hanging
+from streams.worker.shared import Identity, Shared
 from streams.worker.witness import ASK_AGAIN_S, STALE_S, Witness
 
 log = logging.getLogger("streams.commit")
@@ -35,21 +34,12 @@ DOUBT_S = 2.5
 up a silent connection after three seconds or more; so may one that lost a connection. The first is
 perhaps still under way, and would end the next transaction of the same epoch half-way: results
 without offsets, or the reverse."""
+PATIENCE_S = 1.0
+"""How long offsets may be held back after an init, before what holds them is ended."""
 TRAIL_S = 1.0
 """How long a partition's end may wait for another commit to take it along."""
 ALONE_MAX = 3
 """How often an outbox must fail in a transaction of its own before it is blamed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who commits what: one slot of one pool."""
-
-    group: str
-    topic: str
-    transactional_id: str
-    results: str
-    own_topics: frozenset[str]
 
 
 class Committer:
@@ -144,7 +134,8 @@ class Committer:
         offsets, self._shared.to_clear = self._shared.to_clear, {}
         log.info("%s clears what hangs of itself", self._identity.transactional_id)
         try:
-            clear(self._producer, self._identity.topic, offsets, self._shared.ownership.membership)
+            membership = self._shared.ownership.membership
+            clear(self._producer, self._admin, self._identity, offsets, membership)
         except LogError as error:
             log.info("clearing %s: %s", self._identity.group, error)
         yield None
@@ -176,7 +167,10 @@ class Committer:
             yield from self._failed(plan, error)
         else:
             done = True
-            self._settle(plan, started)
+            # The answer to a request that was sent again says nothing: a broker that restarted may
+            # have forgotten to write what it had decided. What is committed is read instead.
+            if not producer.was_cut_off():
+                self._settle(plan, started)
             yield None
         slow = self._clock.monotonic() - started > DOUBT_S
         if self._producer is producer and (slow or producer.was_cut_off()):
@@ -258,7 +252,7 @@ class Committer:
         self._late.doubt()
         self._producer.destroy()
         self._producer = self._new_producer()
-        ready, began = False, self._clock.monotonic()
+        ready, hanging, began = False, False, self._clock.monotonic()
         while shared.failure is None and not self._over:
             yield None
             try:
@@ -268,17 +262,22 @@ class Committer:
                     yield None
                 with shared.lock:
                     partitions = list(shared.ledger.possessions)
-                committed = self._committed(partitions, self._clock.monotonic() - began < STALE_S)
+                if hanging:
+                    end_hanging(self._producer, self._admin, self._identity, partitions, shared)
+                    hanging = False
+                committed = self._committed(partitions, not self._waited(began, STALE_S))
             except LogError as error:
                 if error.kind in ("_FENCED", "PRODUCER_FENCED"):
                     self._fences.count()
                 elif judge(error, (), ()).action is Action.STOP:
                     raise PoolStopped(str(error)) from error
                 log.info("recovery of %s: %s", self._identity.group, error)
-                if error.fatal:
+                if error.fatal or hanging:
                     self._producer.destroy()
                     self._producer = self._new_producer()
                     ready = False
+                held = ready and error.kind == "UNSTABLE_OFFSET_COMMIT"
+                hanging = held and self._waited(began, PATIENCE_S)
                 stale = error.kind == "STALE_OFFSETS"
                 yield Wait(shared.committer, ASK_AGAIN_S if stale else BACKOFF_S)
                 continue
@@ -286,6 +285,9 @@ class Committer:
                 shared.ledger.reconcile(committed)
             self._on_settled()
             return
+
+    def _waited(self, since: float, seconds: float) -> bool:
+        return self._clock.monotonic() - since >= seconds
 
     def _committed(self, partitions: list[int], patient: bool) -> dict[int, CompletionMap | None]:
         if not partitions:

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from streams.errors import LogError
 from streams.ports import Admin, Clock, Committed, Membership, TransactionalProducer, Wait
+from streams.worker.shared import Identity, Shared
 
 log = logging.getLogger("streams.commit")
 
@@ -71,17 +72,42 @@ class Latecomers:
 
 def clear(
     producer: TransactionalProducer,
-    topic: str,
+    admin: Admin,
+    identity: Identity,
     offsets: Mapping[int, Committed],
     membership: Membership,
 ) -> None:
-    """Abort a transaction over these offsets, and with it what hangs there of the same id.
+    """Abort transactions over these offsets, and with them what hangs of the same id. LogError.
 
-    An offset that reaches the broker after the end of its transaction is held by none that the
-    coordinator knows: ``init`` does not end it, and it would hold its partition for ever. LogError.
+    What reaches a partition after the end of its transaction, or had its end forgotten by a broker
+    that restarted (Kafka 4.4.0), is held by none that the coordinator knows. ``init`` does not end
+    it: an offset would hold its partition for ever, and records would be committed with the next
+    transaction there. So every partition that this id writes to is part of the abort.
     """
-    producer.begin()
-    # Refused or not: what counts is that the group's offsets are part of the transaction.
-    with suppress(LogError):
-        producer.send_offsets(topic, offsets, membership)
-    producer.abort(ABORT_TIMEOUT_S)
+    topics = admin.topics()
+    prefix = identity.topic.rpartition(".")[0] + "."
+    children = [[name] for name in topics if name.startswith(prefix)]
+    for names in (sorted(identity.own_topics), *children):
+        producer.begin()
+        for name in names:
+            for partition in range(topics[name].partitions if name in topics else 0):
+                producer.produce(name, partition, None, None)
+        # Refused or not: what counts is that the partitions are part of the transaction. Of others'
+        # tasks only those can hang that may be written.
+        with suppress(LogError):
+            producer.send_offsets(identity.topic, offsets, membership)
+        producer.flush(ABORT_TIMEOUT_S)
+        producer.abort(ABORT_TIMEOUT_S)
+
+
+def end_hanging(
+    producer: TransactionalProducer,
+    admin: Admin,
+    identity: Identity,
+    partitions: Sequence[int],
+    shared: Shared,
+) -> None:
+    """Clear what holds these offsets after an init, which left nothing open. LogError."""
+    last = admin.committed(identity.group, identity.topic, partitions, stable=False)
+    offsets = {partition: found for partition, found in last.items() if found is not None}
+    clear(producer, admin, identity, offsets, shared.ownership.membership)

@@ -14,12 +14,11 @@ from streams.core.offsets import FETCH_MAX
 from streams.core.verdicts import unreadable
 from streams.errors import DataLost, LogError, StreamsError
 from streams.ports import Committed, GroupConsumer, Record, Stepper, Wait
-from streams.worker.commit import Identity
 from streams.worker.fences import Fences
 from streams.worker.restore import Restorer
 from streams.worker.room import Room
 from streams.worker.schemas import Schemas
-from streams.worker.shared import Batch, LoopSide, Shared, Surroundings
+from streams.worker.shared import Batch, Identity, LoopSide, Shared, Surroundings
 
 log = logging.getLogger("streams.poll")
 

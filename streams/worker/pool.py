@@ -15,11 +15,11 @@ from streams.errors import StreamsError
 from streams.ports import Running
 from streams.records import AgentCard, PoolBeat
 from streams.submission import topic_card
-from streams.worker.commit import Committer, Identity
+from streams.worker.commit import Committer
 from streams.worker.execute import Executor
 from streams.worker.liveness import Liveness
 from streams.worker.poll import Poll
-from streams.worker.shared import LATENCY_BOUNDS_MICROS, Batch, Shared, Surroundings
+from streams.worker.shared import LATENCY_BOUNDS_MICROS, Batch, Identity, Shared, Surroundings
 from streams.worker.task_context import TaskContext
 from streams.worker.work import Outcomes
 

@@ -11,8 +11,8 @@ from streams.core.offsets import CompletionMap, decode
 from streams.core.verdicts import DENIED_KINDS
 from streams.errors import DataLost, LogError, MapUnreadable, StreamsError
 from streams.ports import Bounds, Clock, Committed, Log, Membership
-from streams.worker.commit import Identity
 from streams.worker.hanging import clear
+from streams.worker.shared import Identity
 from streams.worker.witness import STALE_S, Witness
 
 log = logging.getLogger("streams.restore")
@@ -155,7 +155,7 @@ class Restorer:
             producer = self._log.transactional_producer(owner, group=identity.group)
             try:
                 producer.init(INIT_TIMEOUT_S)
-                clear(producer, identity.topic, owners[owner], self._membership())
+                clear(producer, self._admin, identity, owners[owner], self._membership())
             except LogError as error:
                 log.warning("ending the transaction of %s: %s", owner, error)
             finally:

@@ -86,6 +86,17 @@ class LoopSide(Protocol):
     def ended(self, possessions: Sequence[Possession]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who commits what: one slot of one pool."""
+
+    group: str
+    topic: str
+    transactional_id: str
+    results: str
+    own_topics: frozenset[str]
+
+
 class Shared:
     """The ledger behind its lock, and how the parties wake and stop each other.
 

@@ -121,6 +121,13 @@ class MemoryLog:
         """
         self._broker.late[transactional_id, method] = Lateness(seconds, again)
 
+    def forget(self, transactional_id: str) -> None:
+        """What is open of this id counts as ended, but its partitions are not told.
+
+        So does Kafka 4.4.0 if all brokers are stopped between the decision and its markers.
+        """
+        self._broker.transactional_id(transactional_id).forget()
+
     def misread(self, group: str, topic: str, partition: int, metadata: str) -> None:
         """The next look at this committed offset finds other metadata, once."""
         found = self._broker.group(group).offsets.get((topic, partition))

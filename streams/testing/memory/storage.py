@@ -75,6 +75,7 @@ class Partition:
         self.start = 0
         self.open_since: dict[int, int] = {}
         """First offset of each open transaction here, by producer id."""
+        self._undecided: dict[int, list[StoredRecord]] = {}
         self._records: list[StoredRecord] = []
         self._deleted: list[StoredRecord] = []
 
@@ -105,11 +106,18 @@ class Partition:
         record = StoredRecord(place, key, value, headers, timestamp_ms)
         if producer_id is not None:
             self.open_since.setdefault(producer_id, record.offset())
+            self._undecided.setdefault(producer_id, []).append(record)
+            record.visible = False
         self._records.append(record)
         return record
 
-    def end_transaction(self, producer_id: int, timestamp_ms: int) -> None:
-        """Append the marker that ends a producer's transaction here; it takes an offset."""
+    def end_transaction(self, producer_id: int, timestamp_ms: int, *, commit: bool) -> None:
+        """Append the marker that ends a producer's transaction here; it takes an offset.
+
+        It ends all that the producer has open here, whichever transaction wrote it.
+        """
+        for record in self._undecided.pop(producer_id, ()):
+            record.visible = commit
         place = (self.topic, self.number, self.end)
         self._records.append(StoredRecord(place, None, None, None, timestamp_ms, visible=False))
         self.open_since.pop(producer_id, None)

@@ -99,6 +99,9 @@ class MemoryTransactionalProducer:
             )
             self._add_offsets(topic, offsets)
 
+    def flush(self, timeout_s: float) -> None:
+        self._own()
+
     def commit(self, timeout_s: float) -> None:
         self._own()
         try:

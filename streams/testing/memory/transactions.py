@@ -52,15 +52,17 @@ class TransactionalId:
         group.unstable.setdefault((topic, partition), set()).add(self.producer_id)
         self.transaction(now).offsets.append((group, topic, partition, committed))
 
+    def forget(self) -> None:
+        """The coordinator takes the open transaction for ended, and no partition hears of it."""
+        self.open = None
+
     def finish(self, *, commit: bool, timestamp_ms: int) -> None:
         """End the open transaction, if there is one: markers, visibility, offsets."""
         done, self.open = self.open, None
         if done is None:
             return
-        for _, record in done.records:
-            record.visible = commit
         for partition in dict.fromkeys(partition for partition, _ in done.records):
-            partition.end_transaction(self.producer_id, timestamp_ms)
+            partition.end_transaction(self.producer_id, timestamp_ms, commit=commit)
         for group in dict.fromkeys(group for group, *_ in done.offsets):
             group.release(self.producer_id)
         for group, topic, number, committed in done.offsets:

@@ -13,9 +13,8 @@ from streams.core.ledger import Ledger
 from streams.errors import LogError, SlotInUse
 from streams.ports import Consumed, Membership
 from streams.testing.memory import MemoryLog
-from streams.worker.commit import Identity
 from streams.worker.poll import STANDING_S, Poll
-from streams.worker.shared import Shared
+from streams.worker.shared import Identity, Shared
 
 FENCED = LogError("_FATAL", "static member fenced by another of the same id")
 STEPS = 40

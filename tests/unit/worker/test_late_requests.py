@@ -98,3 +98,37 @@ def test_a_member_that_was_expelled_while_it_joined_commits_nothing_of_before() 
             assert first.pools[0].shared.renewed == 1
 
     simulate(scenario)
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["who lives on", "who dies"])
+def test_a_commit_that_its_broker_forgot_is_made_again_and_nothing_of_it_stays(dies: bool) -> None:
+    """It was decided and confirmed, and no partition was told: offsets and results hang."""
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            (host,) = fleet.hosts
+            name = host.pools[0].identity.transactional_id
+            forgotten = 0
+
+            def forget(call: Call) -> None:
+                nonlocal forgotten
+                if (call.client, call.method, call.applied) != (name, "commit", False):
+                    return
+                forgotten += 1
+                if forgotten == 3:
+                    # The client has lost its connection too, and asked again.
+                    fleet.log.delay(name, "commit", 0.01, again=True)
+                    fleet.log.forget(name)
+
+            fleet.log.faults.append(forget)
+            handles = await submitted(fleet, client, work)
+            await until(lambda: forgotten >= 3)
+            if dies:
+                fleet.kill(host)
+                await fleet.join("next")
+            records = [await handle.record(60) for handle in handles]
+            assert {record.status for record in records} == {"succeeded"}
+            fleet.verify()
+
+    simulate(scenario)
