@@ -14,14 +14,7 @@ _LEFT_OUT = pytest.StashKey[str]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the containers lane out where no engine answers; in CI that is an error.
-
-    Where tests run side by side (``-n 2 --dist loadgroup``) those of a file stay together, and so
-    do all with containers: what they stand on is made once.
-    """
-    for item in items:
-        alone = item.get_closest_marker("containers") is not None
-        item.add_marker(pytest.mark.xdist_group("containers" if alone else str(item.path)))
+    """Leave the containers lane out where no engine answers; in CI that is an error."""
     lane = [item for item in items if item.get_closest_marker("containers")]
     if not lane or (reason := _no_engine()) is None:
         return
