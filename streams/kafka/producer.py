@@ -99,7 +99,13 @@ class KafkaTransactionalProducer:
         _repeat(send, OFFSETS_TIMEOUT_S, self._rights)
 
     def flush(self, timeout_s: float) -> None:
-        self._client.flush(timeout_s)
+        try:
+            self._client.flush(timeout_s)
+        except KafkaException as exception:
+            raise raised(exception) from exception
+        except SystemError as error:
+            # What the binding makes of a fatal error if other callbacks wait behind it.
+            raise LogError("_FATAL", str(error.__cause__ or error), fatal=True) from error
 
     def commit(self, timeout_s: float) -> None:
         self._require_complete()
@@ -114,7 +120,10 @@ class KafkaTransactionalProducer:
 
     def was_cut_off(self) -> bool:
         # Its lines come with a poll, in the order in which things happened.
-        self._client.poll(0)
+        try:
+            self._client.poll(0)
+        except (KafkaException, SystemError):
+            return True  # fatal: nothing is known of what was under way either
         return self._lines.told_of_a_cut
 
     def destroy(self) -> None:

@@ -42,7 +42,9 @@ class Witness:
         asked = [p for p, found in committed.items() if found is None or found.metadata]
         try:
             newest = self._newest(asked)
-        except LogError:
+        except LogError as error:
+            if error.kind == "UNKNOWN_TOPIC_OR_PART":
+                return []  # no results, no evidence: whoever writes the next one finds out
             raise
         except StreamsError as error:
             # A broker that is silent for long: as for offsets, it is asked again.

@@ -113,6 +113,7 @@ class ChildTopicDeleted:
             workers.start("a")
             ghosts.start("g")
             stage.until_answered(stage.submit(jobs(50, sends=True)))
+            stage.until(lambda: len(stage.results("ghost")) == 50, "every child has a result")
             ghosts.end("g", keep=False)
             checked = stage.check(["steady", "ghost"])
             stage.delete_topic(stage.topics.tasks("ghost"))

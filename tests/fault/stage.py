@@ -109,9 +109,9 @@ class Stage:
 
         return asyncio.run(run())
 
-    def results(self) -> dict[str, Result[bytes]]:
-        """The results of ``steady`` by task id."""
-        topic = self.topics.results("steady")
+    def results(self, pool: str = "steady") -> dict[str, Result[bytes]]:
+        """The results of a pool by task id."""
+        topic = self.topics.results(pool)
         found: dict[str, Result[bytes]] = {}
         for record in read_all(self.log, topic, range(PARTITIONS), SystemClock()):
             try:

@@ -213,3 +213,19 @@ def test_a_connection_that_was_up_and_is_lost_is_told_by_the_clients_lines(
     )
     made = KafkaTransactionalProducer({"transactional.id": "x"}, "group")
     assert made.was_cut_off() is cut
+
+
+@pytest.mark.parametrize("found", [KafkaException(KafkaError(KafkaError._FENCED)), SystemError()])
+def test_a_fatal_error_that_comes_with_a_poll_is_a_doubt_and_one_of_a_flush_an_error(
+    monkeypatch: pytest.MonkeyPatch, found: Exception
+) -> None:
+    def fail(timeout_s: float) -> int:
+        raise found
+
+    client = SimpleNamespace(poll=fail, flush=fail)
+    monkeypatch.setattr("streams.kafka.config.make", lambda *_: client)
+    made = KafkaTransactionalProducer({"transactional.id": "x"}, "group")
+    assert made.was_cut_off()
+    with pytest.raises(LogError) as caught:
+        made.flush(1.0)
+    assert caught.value.fatal

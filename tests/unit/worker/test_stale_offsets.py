@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -186,3 +187,24 @@ def test_results_that_cannot_be_read_for_long_are_asked_for_again(
             fleet.verify()
 
     simulate(scenario)
+
+
+def test_where_the_results_are_gone_the_pool_ends_and_says_so() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work, 20)
+            pool = fleet.hosts[0].pools[0]
+
+            def lose(call: Any) -> bool:
+                del fleet.log._broker.storage.topics["results.work"]
+                return True
+
+            fleet.log.faults.append(Fails("commit", LogError("_TIMED_OUT"), when=lose))
+            await submitted(fleet, client, work, 30)
+            await until(lambda: pool.failure is not None, 60)
+            assert "'results.work' refuses" in str(pool.failure)
+
+    with contextlib.suppress(StreamsError):
+        simulate(scenario)
