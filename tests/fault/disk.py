@@ -98,6 +98,7 @@ class FullDisk:
         self._brokers = brokers
 
     def run(self, scratch: Path, rng: random.Random) -> ScenarioOutcome:
+        scratch.mkdir(parents=True, exist_ok=True)
         with Disk() as disk, Kafka(self._brokers, properties=disk.properties) as kafka:
             fleet = Fleet(kafka.bootstrap, "disk", scratch)
             try:
