@@ -175,7 +175,7 @@ class Cut:
 
         def hear(call: Call) -> None:
             if call.method == "consume" and call.process in away and crew.log.changes(call.client):
-                crew.log.freeze(call.process)
+                crew.log.freeze(call.process, joining=True)
                 heard.set()
 
         with _in_force(crew, hear), suppress(TimeoutError):

@@ -63,6 +63,8 @@ class Client:
     id: str
     process: str = ""
     silent_since: float | None = None
+    joining: bool = False
+    """It was about to join when it fell silent."""
     dead: bool = False
 
     def require_alive(self) -> None:

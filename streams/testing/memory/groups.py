@@ -104,8 +104,7 @@ class Group:
         for member in list(self.members.values()):
             since = member.client.silent_since
             if since is not None and now - since >= session_s:
-                changing = self.rebalancing_since is not None and self.rebalancing_since <= since
-                member.status = "expelled" if changing else "expired"
+                member.status = "expelled" if member.client.joining else "expired"
                 self.leave(member, now)
         if self.rebalancing_since is not None and now - self.rebalancing_since >= JOIN_DELAY_S:
             for member in self.members.values():

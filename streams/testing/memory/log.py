@@ -73,16 +73,17 @@ class MemoryLog:
     def admin(self) -> MemoryAdmin:
         return self._admin
 
-    def freeze(self, name: str) -> None:
+    def freeze(self, name: str, *, joining: bool = False) -> None:
         """The clients of this id or process send no heartbeats and receive nothing, as if stopped.
 
         Past the session their members are expelled. Their other calls are not refused: whoever
-        freezes a process does not run it.
+        freezes a process does not run it. ``joining``: they were about to join, and join anew
+        without a loss, keeping what they had.
         """
         now = self._broker.advance()
         for client in self._clients(name):
             if client.silent_since is None:
-                client.silent_since = now
+                client.silent_since, client.joining = now, joining
 
     def changes(self, client_id: str) -> bool:
         """Whether the group of this consumer is between two generations."""

@@ -81,7 +81,7 @@ def test_a_member_that_was_expelled_while_it_joined_commits_nothing_of_before() 
             def cut(call: Call) -> None:
                 """It has heard that the group changes, and its answer does not arrive."""
                 if call.process == process and call.method == "consume" and group.rebalancing_since:
-                    fleet.log.freeze(process)
+                    fleet.log.freeze(process, joining=True)
 
             handles = await submitted(fleet, client, work)
             await until(lambda: first.pools[0].shared.stats.succeeded > 10)
