@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 import pytest
@@ -206,5 +205,4 @@ def test_where_the_results_are_gone_the_pool_ends_and_says_so() -> None:
             await until(lambda: pool.failure is not None, 60)
             assert "'results.work' refuses" in str(pool.failure)
 
-    with contextlib.suppress(StreamsError):
-        simulate(scenario)
+    simulate(scenario)
