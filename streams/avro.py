@@ -21,6 +21,7 @@ from fastavro import (
 )
 from fastavro.schema import fingerprint, fullname, parse_schema, to_parsing_canonical_form
 
+from streams.avro_writer import Writer, compile_writer
 from streams.errors import RecordUndecodable, SchemaUnknown
 from streams.records import (
     AgentCard,
@@ -59,6 +60,7 @@ class _Codec(NamedTuple):
     text: str
     schema: Json
     prefix: bytes
+    write: Writer
     values: Callable[[Any], Dict]
     build: Callable[[Dict], Any]
     build_resolved: Callable[[Dict], Any]
@@ -80,7 +82,7 @@ def encode(record: AnyRecord | Result[Any]) -> bytes:
     """
     codec = _CODECS[type(record)]
     try:
-        return _write(codec, record)
+        return codec.write(record) or _write(codec, record)
     except UnicodeEncodeError:
         # An exception's message may hold anything; it must not stop the pool that reports it.
         return _write(codec, _escaped(record))
@@ -154,6 +156,10 @@ def _write(codec: _Codec, record: Any) -> bytes:
     body.write(codec.prefix)
     schemaless_writer(body, codec.schema, codec.values(record))
     return body.getvalue()
+
+
+def _not_flat(_: Any) -> None:
+    return None
 
 
 def _read(data: bytes, codec: _Codec, writer: Json | None) -> Any:
@@ -265,11 +271,13 @@ def _codec(kind: type) -> _Codec:
     text = (data_folder("schemas") / f"{kind.__name__}.avsc").read_text(encoding="utf-8")
     schema = json.loads(text)
     plain, prefix = _plain(schema), _prefix(schema)
+    parsed = _parsed(schema)
     return _Codec(
         name=kind.__name__,
         text=json.dumps(schema, separators=(",", ":")),
-        schema=_parsed(schema),
+        schema=parsed,
         prefix=prefix,
+        write=compile_writer(parsed, prefix) or _not_flat,
         values=_values(plain),
         build=_builder(plain, by_name=False),
         build_resolved=_builder(plain, by_name=True),
