@@ -60,6 +60,8 @@ class Executor:
         self._idle = asyncio.Event()
         self._idle.set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._due_next = float("inf")
+        """No running attempt is due before; perhaps none then."""
         self.on_dispatch: Callable[[], None] = self.dispatch
         """Called when a slot became free; a worker with several agents wakes all of them."""
 
@@ -109,6 +111,7 @@ class Executor:
         for work, running in list(self.running.items()):
             if work.possession in gone and not work.cut:
                 work.due = min(work.due, self._clock.monotonic() + GRACE_S)
+                self._due_next = min(self._due_next, work.due)
                 self._cancel(work, running, "lost")
         self.on_dispatch()
 
@@ -216,6 +219,8 @@ class Executor:
         timeout = self._agent.policy.timeout_s
         if timeout is not None:
             work.due = min(work.due, monotonic + timeout)
+        if work.due < self._due_next:
+            self._due_next = work.due
         work.cut = ""
         work.begun = False
         self.running[work] = self._loop.create_task(self._attempt(work))
@@ -334,8 +339,12 @@ class Executor:
         now = self._clock.monotonic()
         if self.scheduler.gate.look(now):
             self.on_dispatch()
+        if now < self._due_next:
+            return
+        self._due_next = float("inf")
         for work, handler in list(self.running.items()):
             if work.due > now:
+                self._due_next = min(self._due_next, work.due)
                 continue
             if work.cut:
                 log.warning("task %s of '%s' does not end", work.task.task_id, self._agent.name)
@@ -346,6 +355,7 @@ class Executor:
                 expired = self._clock.now_micros() >= work.task.deadline
                 work.cut = "expired" if expired else "timeout"
             work.due = now + GRACE_S
+            self._due_next = min(self._due_next, work.due)
             self._cancel(work, handler, work.cut)
 
     @staticmethod
