@@ -275,6 +275,15 @@ class Admin(Protocol):
         """
         ...
 
+    def committed_in_log(
+        self, group: str, topic: str, partitions: Iterable[int]
+    ) -> dict[int, Committed | None]:
+        """What the group committed, from the log of its coordinator and not from its memory.
+
+        Slow. LogError ``UNSTABLE_OFFSET_COMMIT`` while a transaction holds an offset.
+        """
+        ...
+
     def set_committed(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
         """Overwrite a group's offsets; LogError if the group has members."""
         ...

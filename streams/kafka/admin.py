@@ -11,7 +11,6 @@ from typing import Any, cast
 
 from confluent_kafka import (
     OFFSET_INVALID,
-    Consumer,
     ConsumerGroupTopicPartitions,
     KafkaException,
     TopicPartition,
@@ -27,6 +26,13 @@ from confluent_kafka.admin import (
 from streams.errors import LogError
 from streams.kafka import config
 from streams.kafka.errors import GROUP_DENIED, TOPIC_DENIED, log_error, raised
+from streams.kafka.offsets import (
+    COORDINATOR_MOVES,
+    OFFSETS_TOPIC,
+    RETRY_S,
+    GroupOffsets,
+    place_of,
+)
 from streams.ports import Bounds, Committed, GroupInfo, Member, TopicInfo, TopicSpec
 
 REQUEST_TIMEOUT_S = 10.0
@@ -35,13 +41,6 @@ _FUTURE_TIMEOUT_S = REQUEST_TIMEOUT_S + 2.0
 VISIBLE_TIMEOUT_S = 10.0
 OFFSETS_TIMEOUT_S = 2.0
 """A broker that died a moment ago is still asked; soon after, its partitions have new leaders."""
-STABLE_TIMEOUT_S = 1.0
-COORDINATOR_TIMEOUT_S = 4.0
-"""The client waits for the end of a transaction that holds an offset; this is enough to tell."""
-RETRY_S = 0.02
-_COORDINATOR_MOVES = frozenset(
-    {"COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"}
-)
 _EARLIEST = cast(OffsetSpec, OffsetSpec.earliest())
 _LATEST = cast(OffsetSpec, OffsetSpec.latest())
 
@@ -52,9 +51,8 @@ class KafkaAdmin:
     def __init__(self, settings: config.Config) -> None:
         # The client types its futures without their results.
         self._client: Any = config.make(AdminClient, settings)
-        self._settings = settings
+        self._group_offsets = GroupOffsets(settings)
         self._lock = threading.Lock()
-        self._readers: dict[tuple[str, bool], Consumer] = {}
         self._made: dict[str, float] = {}
         """When topics were made here."""
 
@@ -168,60 +166,22 @@ class KafkaAdmin:
 
         With ``stable``, LogError ``UNSTABLE_OFFSET_COMMIT`` while a transaction holds an offset.
         """
-        places = [TopicPartition(topic, p) for p in partitions]
-        if not places:
-            return {}
-        # First without waiting for transactions: then the coordinator is there and answers.
-        end = time.monotonic() + COORDINATOR_TIMEOUT_S
-        while True:
-            try:
-                found = self._committed(group, places, False, COORDINATOR_TIMEOUT_S)
-                break
-            except LogError as error:
-                if error.kind not in _COORDINATOR_MOVES or time.monotonic() > end:
-                    raise
-                time.sleep(RETRY_S)
-        if stable:
-            try:
-                found = self._committed(group, places, True, STABLE_TIMEOUT_S)
-            except LogError as error:
-                if error.kind != "_TIMED_OUT":
-                    raise
-                raise LogError(
-                    "UNSTABLE_OFFSET_COMMIT", "an open transaction holds an offset", retriable=True
-                ) from error
-        return {
-            place.partition: Committed(place.offset, place.metadata or "")
-            if place.offset != OFFSET_INVALID
-            else None
-            for place in found
-        }
+        return self._group_offsets.committed(group, topic, partitions, stable=stable)
 
-    def _committed(
-        self, group: str, places: list[TopicPartition], stable: bool, timeout_s: float
-    ) -> list[TopicPartition]:
-        """Asked by a consumer that never joins.
+    def committed_in_log(
+        self, group: str, topic: str, partitions: Iterable[int]
+    ) -> dict[int, Committed | None]:
+        """What the group committed, from the log of its coordinator and not from its memory.
 
-        The admin client's own request hangs for good once a coordinator has been restarted,
-        and may then end the process (librdkafka issue 4605).
+        Takes as long as reading that partition of ``__consumer_offsets`` does. LogError
+        ``UNSTABLE_OFFSET_COMMIT`` while a transaction holds an offset.
         """
-        rights = {
-            GROUP_DENIED: f"READ on group '{group}'",
-            TOPIC_DENIED: f"DESCRIBE on topic '{places[0].topic}' (READ and WRITE include it)",
-        }
-        with self._lock:
-            reader = self._readers.get((group, stable))
-            if reader is None:
-                settings = config.offsets_reader(self._settings, group, stable)
-                reader = self._readers[group, stable] = config.make(Consumer, settings)
-        try:
-            found = reader.committed(places, timeout=timeout_s)
-        except KafkaException as exception:
-            raise raised(exception, rights=rights) from exception
-        for place in found:
-            if place.error is not None:
-                raise log_error(place.error, place.topic, place.partition, rights)
-        return found
+        known = self.topics([OFFSETS_TOPIC]).get(OFFSETS_TOPIC)
+        if known is None:
+            return dict.fromkeys(partitions)
+        place = place_of(group, known.partitions)
+        bounds = self.bounds(OFFSETS_TOPIC, [place])[place]
+        return self._group_offsets.in_log(group, topic, partitions, place, bounds)
 
     def set_committed(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
         """Overwrite a group's offsets; LogError if the group has members."""
@@ -327,6 +287,8 @@ _STALE = frozenset(
         "FENCED_LEADER_EPOCH",
         "UNKNOWN_LEADER_EPOCH",
         "UNKNOWN_TOPIC_OR_PART",
+        # A new leader that has yet to hear from its followers.
+        "OFFSET_NOT_AVAILABLE",
     }
 )
 
@@ -384,7 +346,7 @@ def _of_group(ask: Callable[[], dict[str, Future[Any]]], group: str, right: str)
         try:
             return _result(ask()[group], right=f"{right} on group '{group}'")
         except LogError as error:
-            if error.kind not in _COORDINATOR_MOVES or time.monotonic() > end:
+            if error.kind not in COORDINATOR_MOVES or time.monotonic() > end:
                 raise
         time.sleep(RETRY_S)
 

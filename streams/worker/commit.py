@@ -292,8 +292,8 @@ class Committer:
     def _committed(self, partitions: list[int], patient: bool) -> dict[int, CompletionMap | None]:
         if not partitions:
             return {}
-        found = self._admin.committed(self._identity.group, self._identity.topic, partitions)
-        stale = self._witness.stale(found)
+        said = self._admin.committed(self._identity.group, self._identity.topic, partitions)
+        found, stale = self._witness.corrected(said)
         if stale and patient:
             message = f"the coordinator has older offsets of {stale} than there are results"
             raise LogError("STALE_OFFSETS", message, retriable=True)

@@ -88,7 +88,7 @@ class Restorer:
 
     def _read(
         self, partitions: list[int]
-    ) -> tuple[dict[int, Committed | None], dict[int, Bounds], list[int]]:
+    ) -> tuple[Mapping[int, Committed | None], dict[int, Bounds], list[int]]:
         """Offsets and bounds; asked again while a broker is down or still finds its leaders.
 
         And which of the offsets are stale still, after STALE_S.
@@ -107,9 +107,9 @@ class Restorer:
                     fence = waited >= fence_at
                     fence_at += LATE_S if fence else 0.0
                     self._end_dead_owners(partitions, late=waited >= LATE_S, fence=fence)
-                committed = self._admin.committed(identity.group, identity.topic, partitions)
+                said = self._admin.committed(identity.group, identity.topic, partitions)
                 bounds = self._admin.bounds(identity.topic, partitions)
-                stale = self._witness.stale(committed)
+                committed, stale = self._witness.corrected(said)
                 if not stale or waited >= STALE_S:
                     return committed, bounds, stale
                 message = f"there are newer results of {stale}"

@@ -3,12 +3,14 @@
 A coordinator may serve offsets that are not the last. Seen with Kafka 4.4.0: when a broker comes
 back and leads ``__consumer_offsets`` first in its old epoch and then in a new one, the end of the
 first loading counts as that of the second; until that has ended, what is not loaded yet does not
-exist. Whoever believed it would run again what is finished. A result and the offset that finishes
-its task are written by one transaction, so the newest result tells.
+exist, and some of it may stay away for good. Whoever believed it would run again what is finished.
+A result and the offset that finishes its task are written by one transaction, so the newest result
+tells. Then the coordinator's log is read instead.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import cast
 
@@ -19,8 +21,10 @@ from streams.errors import DataLost, LogError, MapUnreadable, RecordUndecodable,
 from streams.ports import Clock, Committed, Log
 from streams.records import Result
 
+log = logging.getLogger("streams.witness")
+
 STALE_S = 60.0
-"""How long a coordinator is given to load the offsets that the results prove."""
+"""How long the offsets that the results prove are looked for."""
 ASK_AGAIN_S = 1.0
 TAIL = (32, 1_024, 32_768)
 """How many offsets before the end are looked at for a result, one after the other: there are the
@@ -36,6 +40,38 @@ class Witness:
         self._group = group
         self._tasks = tasks
         self._results = results
+        self._asked_at = -ASK_AGAIN_S
+
+    def corrected(
+        self, committed: Mapping[int, Committed | None]
+    ) -> tuple[Mapping[int, Committed | None], list[int]]:
+        """What the group committed, and which partitions' results it still does not know.
+
+        Offsets that a result refutes come from the coordinator's log instead, and with them all
+        the others: a coordinator that lost one has lost what it loaded with it. LogError.
+        """
+        stale = self.stale(committed)
+        now = self._clock.monotonic()
+        if not stale or now - self._asked_at < ASK_AGAIN_S:
+            return committed, stale
+        admin, group = self._log.admin(), self._group
+        try:
+            logged = admin.committed_in_log(group, self._tasks, list(committed))
+        except LogError as error:
+            if error.kind == "UNSTABLE_OFFSET_COMMIT":
+                raise
+            log.info("the log of the coordinator of %s: %s", group, error)
+            return committed, stale
+        finally:
+            self._asked_at = self._clock.monotonic()
+        left = self.stale(logged)
+        log.warning(
+            "the coordinator of %s serves old offsets of %s; its log has them%s",
+            group,
+            stale,
+            f", but for {left}" if left else "",
+        )
+        return (logged, left) if len(left) < len(stale) else (committed, stale)
 
     def stale(self, committed: Mapping[int, Committed | None]) -> list[int]:
         """Partitions with a result that their committed maps do not know; LogError."""
@@ -58,8 +94,8 @@ class Witness:
         seek = f"streams group seek {group.rpartition('.')[2]} --partition {partition} --to OFFSET"
         return DataLost(
             f"the group '{group}' {at} of {where}, and there are results of later tasks",
-            hint=f"restart the broker that coordinates the group, then the worker; if the offset "
-            f"is lost for good, set it: {seek} --execute",
+            hint="restart the broker that coordinates the group, or let the worker READ its log, "
+            f"'__consumer_offsets'; if the offset is lost for good, set it: {seek} --execute",
         )
 
     def _newest(self, partitions: Iterable[int]) -> dict[int, int]:

@@ -86,16 +86,25 @@ class MemoryAdmin:
             known = self._broker.groups.get(group)
             if known is None:
                 return dict.fromkeys(numbers)
-            for p in numbers:
-                if stable and (topic, p) in known.unstable:
-                    raise LogError(
-                        "UNSTABLE_OFFSET_COMMIT", retriable=True, topic=topic, partition=p
-                    )
+            if stable:
+                known.check_stable(topic, numbers)
             return {
                 p: self._broker.misread.pop((group, topic, p), None)
                 or known.offsets.get((topic, p))
                 for p in numbers
             }
+
+    def committed_in_log(
+        self, group: str, topic: str, partitions: Iterable[int]
+    ) -> dict[int, Committed | None]:
+        numbers = list(partitions)
+        self._broker.advance()
+        with self._broker.faults.around(self._client, "committed_in_log", group, topic, numbers):
+            known = self._broker.groups.get(group)
+            if known is None:
+                return dict.fromkeys(numbers)
+            known.check_stable(topic, numbers)
+            return {p: known.logged.get((topic, p)) for p in numbers}
 
     def set_committed(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
         """Overwrite a group's offsets; LogError if the group has members."""
@@ -106,7 +115,7 @@ class MemoryAdmin:
                 raise LogError("UNKNOWN_MEMBER_ID", f"group {group} has members", topic=topic)
             for p, committed in offsets.items():
                 self._broker.storage.partition(topic, p)
-                known.offsets[topic, p] = committed
+                known.commit(topic, p, committed)
 
     def groups(self) -> list[str]:
         self._broker.advance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -52,6 +53,8 @@ class Group:
     offsets: dict[TopicPartition, Committed] = field(
         default_factory=dict[TopicPartition, Committed]
     )
+    logged: dict[TopicPartition, Committed] = field(default_factory=dict[TopicPartition, Committed])
+    """The same in the coordinator's log, from which it loads what it says."""
     unstable: dict[TopicPartition, set[int]] = field(default_factory=dict[TopicPartition, set[int]])
     """Producer ids whose open transaction holds an offset of this partition."""
     _members_made: int = 0
@@ -113,12 +116,22 @@ class Group:
                     member.owned, member.joined = member.assigned, True
             self._complete()
 
+    def commit(self, topic: str, partition: int, committed: Committed) -> None:
+        """An offset is committed."""
+        self.offsets[topic, partition] = self.logged[topic, partition] = committed
+
     def release(self, producer_id: int) -> None:
         """A producer's transaction over these offsets has ended: it holds none any more."""
         for place, holders in list(self.unstable.items()):
             holders.discard(producer_id)
             if not holders:
                 del self.unstable[place]
+
+    def check_stable(self, topic: str, partitions: Iterable[int]) -> None:
+        """LogError if an open transaction holds an offset of one of these."""
+        for p in partitions:
+            if (topic, p) in self.unstable:
+                raise LogError("UNSTABLE_OFFSET_COMMIT", retriable=True, topic=topic, partition=p)
 
     def check_commit(self, identity: Identity) -> None:
         """What the coordinator checks of a transactional offset commit: never who owns it."""

@@ -67,4 +67,4 @@ class TransactionalId:
             group.release(self.producer_id)
         for group, topic, number, committed in done.offsets:
             if commit:
-                group.offsets[topic, number] = committed
+                group.commit(topic, number, committed)

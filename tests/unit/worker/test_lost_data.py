@@ -61,7 +61,8 @@ def test_a_partition_without_an_offset_whose_log_begins_later_stops_alone() -> N
             for handle in await submitted(fleet, client, work, 40):
                 await handle.record(100)
             await fleet.hosts.pop().stop()
-            del fleet.log._broker.groups["pool.work"].offsets["tasks.work", 2]
+            group = fleet.log._broker.groups["pool.work"]
+            del group.offsets["tasks.work", 2], group.logged["tasks.work", 2]
             fleet.log.delete_before("tasks.work", 2, 5)
             host = await fleet.join("next")
             later = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(40)]

@@ -24,6 +24,12 @@ def offsets(fleet: Simulation) -> dict[Any, Committed]:
     return fleet.log._broker.groups[GROUP].offsets
 
 
+def denied(fleet: Simulation) -> None:
+    """Nobody may read the coordinator's log."""
+    error = LogError("TOPIC_AUTHORIZATION_FAILED")
+    fleet.log.faults.append(Fails("committed_in_log", error, times=10_000, client=""))
+
+
 def later(seconds: float, fleet: Simulation, truth: dict[Any, Committed]) -> None:
     """The coordinator has loaded all, after a while."""
     asyncio.get_running_loop().call_later(seconds, lambda: offsets(fleet).update(truth))
@@ -34,12 +40,45 @@ async def answered(client, work, count: int = 40) -> None:
     assert [(await handle.record(200)).output for handle in handles] == list(range(count))
 
 
+@pytest.mark.parametrize("serves", ["old", "none", "one that is old"])
+def test_offsets_that_the_results_refute_are_read_from_the_coordinators_log(
+    serves: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    work, starts, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work, 20)
+            old = {} if serves == "none" else dict(offsets(fleet))
+            await answered(client, work)
+            fleet.kill(fleet.hosts.pop())
+            await asyncio.sleep(10)
+            truth, begun = dict(offsets(fleet)), sum(starts.values())
+            if serves == "one that is old":
+                old = {**truth, (TASKS, 2): old[TASKS, 2]}
+            offsets(fleet).clear()
+            offsets(fleet).update(old)
+            host = await fleet.join("next")
+            await until(lambda: len(fleet.owned(host)) == 4, 5)
+            assert "serves old offsets" in caplog.text
+            await until(
+                lambda: all(offsets(fleet).get(p) not in (None, old.get(p)) for p in truth), 5
+            )
+            assert sum(starts.values()) == begun, "something ran again"
+            await answered(client, work)
+            assert host.pools[0].shared.stopped == {}
+            fleet.verify()
+
+    simulate(scenario)
+
+
 @pytest.mark.parametrize("serves", ["old", "none"])
 def test_offsets_that_the_results_refute_are_waited_for(serves: str) -> None:
     work, starts, fleet = make()
 
     async def scenario() -> None:
         async with fleet as client:
+            denied(fleet)
             await answered(client, work, 20)
             old = dict(offsets(fleet)) if serves == "old" else {}
             await answered(client, work)
@@ -66,6 +105,7 @@ def test_offsets_that_are_lost_for_good_stop_their_partition_alone() -> None:
 
     async def scenario() -> None:
         async with fleet as client:
+            denied(fleet)
             await answered(client, work)
             await fleet.hosts.pop().stop()
             del offsets(fleet)[TASKS, 2]
@@ -105,11 +145,14 @@ def test_an_offset_that_was_set_by_hand_is_believed_until_a_task_is_answered() -
     simulate(scenario)
 
 
-def test_after_an_unknown_outcome_old_offsets_do_not_make_it_be_sent_again() -> None:
+@pytest.mark.parametrize("readable", [True, False])
+def test_after_an_unknown_outcome_old_offsets_do_not_make_it_be_sent_again(readable: bool) -> None:
     work, _, fleet = make()
 
     async def scenario() -> None:
         async with fleet as client:
+            if not readable:
+                denied(fleet)
             await answered(client, work, 20)
             old = dict(offsets(fleet))
 
@@ -117,7 +160,8 @@ def test_after_an_unknown_outcome_old_offsets_do_not_make_it_be_sent_again() -> 
                 # The commit took effect, its reply is lost, and so is what the coordinator knew.
                 truth = dict(offsets(fleet))
                 offsets(fleet).update(old)
-                later(5, fleet, truth)
+                if not readable:
+                    later(5, fleet, truth)
                 return True
 
             fault = Fails("commit", LogError("_TIMED_OUT", retriable=True), applied=True, when=lose)
@@ -137,6 +181,7 @@ def test_a_live_worker_goes_on_without_the_partitions_whose_offsets_are_lost() -
 
     async def scenario() -> None:
         async with fleet as client:
+            denied(fleet)
             await answered(client, work)
 
             def lose(call: Any) -> bool:
