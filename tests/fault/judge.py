@@ -79,9 +79,9 @@ def _listed(field: LiveField, storm: Storm) -> Iterator[Violation]:
     """I16 once more, as ``streams worker list`` itself says it now."""
     catalog = Catalog(field.log, field.topics, SystemClock(), ThreadRunner())
     listed = seen_workers(field.log, field.topics, catalog, SystemClock())
-    states = {seen.beat.pid: seen.state for seen in listed}
+    states = {(seen.beat.slot, seen.beat.pid): seen.state for seen in listed}
     for life in storm.lives:
-        state = states.get(life.pid)
+        state = states.get((life.slot, life.pid))
         where = f"worker {life.slot} (pid {life.pid})"
         if life.ended is None and state != "running":
             yield Violation("I16", f"runs and is listed as {state}", where)

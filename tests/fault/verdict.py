@@ -205,15 +205,27 @@ def shown(
     lives: Iterable[Life], beats: Iterable[Beat], diary: Sequence[Struck], until: float
 ) -> Iterator[Violation]:
     """I16: what ``streams worker list`` would have said of each process at each moment."""
-    by_process: dict[int, list[Beat]] = {}
-    for beat in beats:
-        by_process.setdefault(beat.pid, []).append(beat)
     outages = [(s, u + RECOVERED_S) for s, u in windows(diary, reach="brokers")]
-    for life in lives:
-        said = by_process.get(life.pid, [])
+    for life, said in beats_by_life(lives, beats):
         if said:
             yield from _shown_dead(life, said, outages, until)
             yield from _shown_alive(life, said, outages, until)
+
+
+def beats_by_life(
+    lives: Iterable[Life], beats: Iterable[Beat]
+) -> Iterator[tuple[Life, list[Beat]]]:
+    """Each start of a worker with its heartbeats: the system gives a number away again."""
+    starts: dict[tuple[str, int], list[tuple[Life, list[Beat]]]] = {}
+    for life in sorted(lives, key=lambda life: life.started):
+        starts.setdefault((life.slot, life.pid), []).append((life, []))
+    for beat in beats:
+        known = starts.get((beat.slot, beat.pid), [])
+        number = bisect_right(known, beat.appended_ms / 1000, key=lambda start: start[0].started)
+        if number:
+            known[number - 1][1].append(beat)
+    for known in starts.values():
+        yield from known
 
 
 def state_at(said: Sequence[Beat], moment: float) -> str | None:
@@ -267,12 +279,10 @@ def grown(
     lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample]
 ) -> Iterator[Violation]:
     """I17: what a surviving process holds at rest is what it held when it had begun."""
-    runs_from: dict[int, float] = {}
-    for beat in beats:
-        if beat.beat.state == "running":
-            runs_from.setdefault(beat.pid, beat.appended_ms / 1000)
-    for life in lives:
-        last, begun = at_rest.get(life.pid), runs_from.get(life.pid, float("inf")) + BEGUN_S
+    for life, said in beats_by_life(lives, beats):
+        runs = (beat.appended_ms / 1000 for beat in said if beat.beat.state == "running")
+        last = at_rest.get(life.pid) if life.ended is None else None
+        begun = next(runs, float("inf")) + BEGUN_S
         first = next((sample for sample in life.samples if sample.at >= begun), None)
         if first is None or last is None or last.at - first.at < SETTLED_S:
             continue

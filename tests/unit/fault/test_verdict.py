@@ -195,6 +195,17 @@ def test_a_live_worker_that_is_shown_as_dead_is_found() -> None:
     assert shown(life(-9), beats(*SECONDS[:50], *SECONDS[56:])) == "", "for two beats it may"
 
 
+def test_a_process_with_the_number_of_an_earlier_one_is_another() -> None:
+    earlier, later = life(-9), replace(life(), slot="b", started=140.0)
+    same_slot = replace(life(), started=140.0)
+    mine, more = beats(*SECONDS), beats(*(140.0 + n for n in range(1, 60)))
+    others = [beat._replace(slot="b") for beat in more]
+    for lives, said in (([earlier, later], mine + others), ([earlier, same_slot], mine + more)):
+        assert not [*verdict.shown(lives, said, [], 200)]
+    (found,) = verdict.shown([same_slot], more[:40], [], 200)
+    assert "shown as dead" in found.message
+
+
 def test_a_live_worker_that_beats_no_more_is_found() -> None:
     assert "shown as dead" in shown(life(), beats(*SECONDS), until=120)
 
