@@ -37,6 +37,8 @@ SHOWN_MAX = 8
 """Violations of a storm that are printed; all are in its folder."""
 SCENARIOS_S = 150.0
 """What all scenarios take, of the minutes of a short run."""
+AROUND_S = 40.0
+"""What the start of brokers and workers, the rest and the verdict take of a storm's."""
 PAGE, PICTURE, RESULTS = "docs/reliability.md", "docs/reliability.svg", "docs/reliability.json"
 
 
@@ -138,9 +140,9 @@ def main() -> int:
     for left in run.results["left_out"]:
         say(f"left out: {left['name']}, which needs {left['needs']}")
     if asked.minutes:
-        _short(run, chosen, asked.minutes * 60, asked.brokers)
+        _short(run, chosen, asked)
     elif chosen and asked.lanes > 1:
-        _side_by_side(run, asked)
+        _side_by_side(run, _shares(asked), asked.per_second)
     elif chosen:
         _whole(run, chosen, asked)
     if asked.storms_to is None:
@@ -150,13 +152,21 @@ def main() -> int:
     return code if asked.storms_to is None else 0
 
 
-def _short(run: Run, chosen: Sequence[Fault], seconds: float, sizes: Sequence[int]) -> None:
-    """Each kind once, half of them on one broker and half on three."""
+def _short(run: Run, chosen: Sequence[Fault], asked: argparse.Namespace) -> None:
+    """Each kind at least once, half of them on one broker and half on three at the same time."""
+    sizes = asked.brokers
     out = shared_out(chosen) if len(sizes) > 1 else {sizes[0]: list(chosen)}
-    share = max(30.0, seconds - SCENARIOS_S) / len(out)
-    for brokers, kinds in out.items():
-        if kinds_of(kinds, brokers):
-            run.storm(brokers, kinds, Aim(0, 0, share, run.per_second))
+    lanes = {brokers: kinds for brokers, kinds in out.items() if kinds_of(kinds, brokers)}
+    if len(lanes) == 1:
+        ((brokers, kinds),) = lanes.items()
+        seconds = asked.minutes * 60 - SCENARIOS_S - AROUND_S
+        run.storm(brokers, kinds, Aim(0, 0, max(30.0, seconds), run.per_second))
+        return
+    words = [
+        ["--brokers", str(n), "--minutes", str(asked.minutes), "--only", *(k.name for k in kinds)]
+        for n, kinds in lanes.items()
+    ]
+    _side_by_side(run, words, asked.per_second / max(1, len(lanes)))
 
 
 def _whole(run: Run, chosen: Sequence[Fault], asked: argparse.Namespace) -> None:
@@ -171,21 +181,27 @@ def _whole(run: Run, chosen: Sequence[Fault], asked: argparse.Namespace) -> None
         run.storm(asked.brokers[number % len(asked.brokers)], chosen, part)
 
 
-def _side_by_side(run: Run, asked: argparse.Namespace) -> None:
-    """Storms in several lanes, each a process with a share of tasks and faults: they wait a lot."""
+def _shares(asked: argparse.Namespace) -> list[list[str]]:
+    """The words of each lane: a share of tasks and faults, and with which size it begins."""
+    words = list[list[str]]()
+    for number in range(asked.lanes):
+        turn = number % len(asked.brokers)
+        sizes = asked.brokers[turn:] + asked.brokers[:turn]
+        share = ["--tasks", str(-(-asked.tasks // asked.lanes))]
+        share += ["--faults", str(-(-asked.faults // asked.lanes))]
+        words.append([*share, "--brokers", *map(str, sizes), "--only", *asked.only])
+    return words
+
+
+def _side_by_side(run: Run, words: Sequence[Sequence[str]], per_second: float) -> None:
+    """Storms in several lanes, each a process: they wait a lot."""
     lanes = dict[Path, subprocess.Popen[bytes]]()
     try:
-        for number in range(asked.lanes):
+        for number, of_lane in enumerate(words):
             storms_to = run.scratch / f"lane-{number}.json"
-            words = ["--seed", f"{asked.seed}.{number}", "--storms-to", str(storms_to)]
-            words += ["--tasks", str(-(-asked.tasks // asked.lanes))]
-            words += ["--faults", str(-(-asked.faults // asked.lanes))]
-            words += ["--per-second", str(asked.per_second)]
-            turn = number % len(asked.brokers)
-            sizes = asked.brokers[turn:] + asked.brokers[:turn]
-            words += ["--brokers", *map(str, sizes), "--only", *asked.only]
-            command = [sys.executable, "-m", "tests.fault", *words]
-            lanes[storms_to] = subprocess.Popen(command, cwd=ROOT)
+            command = [sys.executable, "-m", "tests.fault", "--seed", f"{run.seed}.{number}"]
+            command += ["--storms-to", str(storms_to), "--per-second", str(per_second)]
+            lanes[storms_to] = subprocess.Popen([*command, *of_lane], cwd=ROOT)
         for storms_to, lane in lanes.items():
             code = lane.wait()
             if storms_to.exists():
