@@ -13,6 +13,8 @@ from uuid import UUID
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,48}")
 _random_bytes: Callable[[int], bytes] = os.urandom
+_VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}
+"""RFC 9562's variant in the two high bits of a random digit."""
 _M = 0x5BD1E995
 _SEED = 0x9747B28C
 _MASK = 0xFFFFFFFF
@@ -26,11 +28,9 @@ def is_name(text: str) -> bool:
 
 def task_id(now_micros: int) -> str:
     """A UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, then 74 random bits."""
-    value = (now_micros // 1000) << 80 | int.from_bytes(_random_bytes(10), "big")
-    value = value & ~(0xF << 76) | (0x7 << 76)
-    value = value & ~(0x3 << 62) | (0x2 << 62)
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    moment, random = f"{now_micros // 1000:012x}", _random_bytes(10).hex()
+    variant = _VARIANT[random[4]]
+    return f"{moment[:8]}-{moment[8:]}-7{random[1:4]}-{variant}{random[5:8]}-{random[8:]}"
 
 
 @contextmanager
