@@ -57,7 +57,7 @@ sim: setup  ## simulate the runtime under 2,000 storms of faults (SEED=n: one, a
 mutants: setup  ## plant bugs, each of which the simulation must find
 	@$(BIN)/python -m tests.simulation.mutants
 
-fault: setup  ## faults on real brokers (MINUTES=8: each kind once; ARGS="--help")
+fault: setup  ## faults on real brokers (MINUTES=8: each kind at least once; ARGS="--help")
 	@$(BIN)/python -m tests.fault $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -46,7 +46,10 @@ _LATEST = cast(OffsetSpec, OffsetSpec.latest())
 
 
 class KafkaAdmin:
-    """Implements :class:`~streams.ports.Admin`; every call ends within about 12 s."""
+    """Implements :class:`~streams.ports.Admin`; every call ends within about 12 s.
+
+    But for ``committed_in_log``, which may take a minute.
+    """
 
     def __init__(self, settings: config.Config) -> None:
         # The client types its futures without their results.
@@ -178,7 +181,8 @@ class KafkaAdmin:
         """
         known = self.topics([OFFSETS_TOPIC]).get(OFFSETS_TOPIC)
         if known is None:
-            return dict.fromkeys(partitions)
+            # Not "nothing was committed": metadata may lack a topic for a moment.
+            raise LogError("UNKNOWN_TOPIC_OR_PART", f"no topic '{OFFSETS_TOPIC}' is known")
         place = place_of(group, known.partitions)
         bounds = self.bounds(OFFSETS_TOPIC, [place])[place]
         return self._group_offsets.in_log(group, topic, partitions, place, bounds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
@@ -24,8 +24,10 @@ COORDINATOR_MOVES = frozenset(
     {"COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"}
 )
 READ_MAX = 5_000
-SILENCE_S = 10.0
-"""How long the log of the coordinator may say nothing, and still be read."""
+READ_S = 30.0
+"""How long reading the log of a coordinator may take."""
+WAIT_MS = 20
+"""The end of the log is told when a fetch has waited there for so long."""
 
 
 class GroupOffsets:
@@ -77,15 +79,22 @@ class GroupOffsets:
     ) -> dict[int, Committed | None]:
         """What partition ``place`` of OFFSETS_TOPIC says; see ``Admin.committed_in_log``."""
         found: dict[int, Committed | None] = dict.fromkeys(partitions)
-        stable, at = self._read(place, bounds.start, True)
-        for record in stable:
+
+        def take(record: Record) -> None:
             partition = _partition_of(record.key(), group, topic)
             if partition in found:
                 found[partition] = _committed_of(record.value())
-        # Behind the end of what is decided: of an open transaction, or committed in between.
-        open_, _ = self._read(place, at, False)
-        if any(_partition_of(record.key(), group, topic) in found for record in open_):
-            raise _unstable()
+
+        def refuse(record: Record) -> None:
+            if _partition_of(record.key(), group, topic) in found:
+                raise _unstable()
+
+        at = self._read(place, bounds, True, take)
+        # Behind what is decided: of an open transaction, or held up by somebody else's.
+        at = self._read(place, bounds._replace(start=at), False, refuse)
+        if at < bounds.end:
+            # A new leader that has yet to hear how far its log is decided.
+            raise LogError("_TIMED_OUT", f"{OFFSETS_TOPIC} was not read to its end", retriable=True)
         return found
 
     def _ask(
@@ -109,27 +118,36 @@ class GroupOffsets:
                 raise log_error(place.error, place.topic, place.partition, rights)
         return found
 
-    def _read(self, place: int, start: int, stable: bool) -> tuple[list[Record], int]:
-        """All records from an offset to the end, and that; ``stable``: of ended transactions."""
+    def _read(
+        self, place: int, bounds: Bounds, stable: bool, take: Callable[[Record], None]
+    ) -> int:
+        """Give ``take`` the records within the bounds; returns how far it came.
+
+        ``stable``: those of ended transactions, up to the first that has not ended. No further
+        than the end that was: others go on writing.
+        """
         settings = config.offsets_reader(self._settings, "streams-reader", stable)
-        reader = config.make(Consumer, settings | {"enable.partition.eof": True})
-        records: list[Record] = []
+        settings |= {"enable.partition.eof": True, "fetch.wait.max.ms": WAIT_MS}
+        reader, at = config.make(Consumer, settings), bounds.start
+        over = time.monotonic() + READ_S
         try:
-            reader.assign([TopicPartition(OFFSETS_TOPIC, place, start)])
-            heard = time.monotonic()
-            while True:
+            reader.assign([TopicPartition(OFFSETS_TOPIC, place, at)])
+            while at < bounds.end:
                 messages = wait_first(reader, 0.1)
                 consumed = sort(messages + take_ready(reader, READ_MAX) if messages else [])
-                records += consumed.records
                 for error in consumed.errors:
                     if error.kind == TOPIC_DENIED:
                         raise error
-                for at in consumed.ended.values():
-                    return records, at
-                if messages:
-                    heard = time.monotonic()
-                elif time.monotonic() - heard > SILENCE_S:
-                    raise LogError("_TIMED_OUT", f"{OFFSETS_TOPIC} is silent", retriable=True)
+                for record in consumed.records:
+                    at = record.offset() + 1
+                    if at <= bounds.end:
+                        take(record)
+                for end in consumed.ended.values():
+                    return max(at, end)
+                if time.monotonic() > over:
+                    detail = f"{OFFSETS_TOPIC} was read to {at} of {bounds.end} in {READ_S:g} s"
+                    raise LogError("_TIMED_OUT", detail, retriable=True)
+            return at
         except KafkaException as exception:
             raise raised(exception, OFFSETS_TOPIC, place) from exception
         finally:
@@ -172,18 +190,23 @@ def _committed_of(value: bytes | None) -> Committed | None:
     """
     if value is None:
         return None
-    version, offset = struct.unpack_from(">hq", value)
-    at = 14 if version >= 3 else 10  # from version 3 on a leader's epoch is between
-    if version <= 3:
-        (length,) = struct.unpack_from(">h", value, at)
-        at += 2
-    elif version == 4:
-        length, at = _varint(value, at)
-        length -= 1
-    else:
-        raise LogError("UNSUPPORTED_VERSION", f"version {version} of an offset in {OFFSETS_TOPIC}")
+    try:
+        version, offset = struct.unpack_from(">hq", value)
+        at = 14 if version >= 3 else 10  # from version 3 on a leader's epoch is between
+        if version <= 3:
+            (length,) = struct.unpack_from(">h", value, at)
+            at += 2
+        elif version == 4:
+            length, at = _varint(value, at)
+            length -= 1
+        else:
+            raise ValueError(f"version {version}")
+        text = value[at : at + max(0, length)].decode()
+    except (ValueError, IndexError, struct.error) as error:
+        detail = f"an offset in {OFFSETS_TOPIC} cannot be read: {error}"
+        raise LogError("UNSUPPORTED_VERSION", detail) from error
     # librdkafka sends the zero that ends its strings along.
-    return Committed(offset, value[at : at + max(0, length)].decode().removesuffix("\0"))
+    return Committed(offset, text.removesuffix("\0"))
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

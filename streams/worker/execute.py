@@ -341,10 +341,8 @@ class Executor:
             self.on_dispatch()
         if now < self._due_next:
             return
-        self._due_next = float("inf")
         for work, handler in list(self.running.items()):
             if work.due > now:
-                self._due_next = min(self._due_next, work.due)
                 continue
             if work.cut:
                 log.warning("task %s of '%s' does not end", work.task.task_id, self._agent.name)
@@ -355,8 +353,8 @@ class Executor:
                 expired = self._clock.now_micros() >= work.task.deadline
                 work.cut = "expired" if expired else "timeout"
             work.due = now + GRACE_S
-            self._due_next = min(self._due_next, work.due)
             self._cancel(work, handler, work.cut)
+        self._due_next = min((work.due for work in self.running), default=float("inf"))
 
     @staticmethod
     def _cancel(work: Work, handler: asyncio.Task[None], why: str) -> None:

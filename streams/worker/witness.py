@@ -41,6 +41,7 @@ class Witness:
         self._tasks = tasks
         self._results = results
         self._asked_at = -ASK_AGAIN_S
+        self._said = ""
 
     def corrected(
         self, committed: Mapping[int, Committed | None]
@@ -57,21 +58,25 @@ class Witness:
         admin, group = self._log.admin(), self._group
         try:
             logged = admin.committed_in_log(group, self._tasks, list(committed))
+            left = self.stale(logged)
         except LogError as error:
-            if error.kind == "UNSTABLE_OFFSET_COMMIT":
-                raise
-            log.info("the log of the coordinator of %s: %s", group, error)
+            # An open transaction too: the coordinator's answer was stable, so it is not waited
+            # for by ending it. Whoever began it ends it, or its time-out does.
+            self._say(f"{group} has old offsets of {stale}; the log of its coordinator: {error}")
             return committed, stale
         finally:
             self._asked_at = self._clock.monotonic()
-        left = self.stale(logged)
-        log.warning(
-            "the coordinator of %s serves old offsets of %s; its log has them%s",
-            group,
-            stale,
-            f", but for {left}" if left else "",
-        )
-        return (logged, left) if len(left) < len(stale) else (committed, stale)
+        if len(left) >= len(stale):
+            self._say(f"{group} has old offsets of {stale}, also in the log of its coordinator")
+            return committed, stale
+        log.warning("%s has old offsets of %s; its coordinator's log has newer ones", group, stale)
+        return logged, left
+
+    def _say(self, text: str) -> None:
+        """Once, however often the same is found."""
+        if text != self._said:
+            self._said = text
+            log.warning("%s", text)
 
     def stale(self, committed: Mapping[int, Committed | None]) -> list[int]:
         """Partitions with a result that their committed maps do not know; LogError."""

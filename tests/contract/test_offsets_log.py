@@ -70,6 +70,7 @@ def test_what_was_committed_aborted_and_set_by_hand(
 
 def test_a_group_that_never_committed_has_nothing(log: Log, group, topic_factory) -> None:
     topic = topic_factory(1)
+    log.admin().set_committed(f"{group}-other", topic, {0: Committed(1, "")})
     assert log.admin().committed_in_log(group, topic, [0]) == {0: None}
 
 

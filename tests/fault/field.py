@@ -144,8 +144,8 @@ class LiveField:
         return None if life is None else life.pid
 
     def owned(self, slot: str) -> frozenset[int]:
-        pid = self.pid(slot)
-        return frozenset() if pid is None else self.follower.owned(pid)
+        life = self.workers.life(slot)
+        return frozenset() if life is None else self.follower.owned(life.pid, life.started)
 
     def start(self, slot: str, launch: Launch = PLAIN) -> None:
         self.workers.start(slot, self.ground.launch(slot) if launch is PLAIN else launch)

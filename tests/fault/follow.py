@@ -65,10 +65,13 @@ class Follower:
         self._ending.set()
         self._thread.join()
 
-    def owned(self, pid: int) -> frozenset[int]:
-        """Partitions of the first pool that the process owns, as its newest heartbeat says."""
+    def owned(self, pid: int, since: float) -> frozenset[int]:
+        """Partitions of the first pool that the process owns, as its newest heartbeat says.
+
+        An older one than ``since`` is of another process that had the same number.
+        """
         seen = self.newest.get(pid)
-        if seen is None:
+        if seen is None or seen.appended_ms < since * 1_000:
             return frozenset()
         return frozenset(p for b in seen.beat.pools if b.agent == self._main for p in b.partitions)
 

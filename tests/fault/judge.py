@@ -79,9 +79,11 @@ def _listed(field: LiveField, storm: Storm) -> Iterator[Violation]:
     """I16 once more, as ``streams worker list`` itself says it now."""
     catalog = Catalog(field.log, field.topics, SystemClock(), ThreadRunner())
     listed = seen_workers(field.log, field.topics, catalog, SystemClock())
-    states = {(seen.beat.slot, seen.beat.pid): seen.state for seen in listed}
-    for life in storm.lives:
-        state = states.get((life.slot, life.pid))
+    # The newest of each number, which the system gives away again.
+    states = {seen.beat.pid: seen.state for seen in sorted(listed, key=lambda seen: -seen.age_ms)}
+    lives = {life.pid: life for life in sorted(storm.lives, key=lambda life: life.started)}
+    for life in lives.values():
+        state = states.get(life.pid)
         where = f"worker {life.slot} (pid {life.pid})"
         if life.ended is None and state != "running":
             yield Violation("I16", f"runs and is listed as {state}", where)

@@ -216,11 +216,11 @@ def beats_by_life(
     lives: Iterable[Life], beats: Iterable[Beat]
 ) -> Iterator[tuple[Life, list[Beat]]]:
     """Each start of a worker with its heartbeats: the system gives a number away again."""
-    starts: dict[tuple[str, int], list[tuple[Life, list[Beat]]]] = {}
+    starts: dict[int, list[tuple[Life, list[Beat]]]] = {}
     for life in sorted(lives, key=lambda life: life.started):
-        starts.setdefault((life.slot, life.pid), []).append((life, []))
+        starts.setdefault(life.pid, []).append((life, []))
     for beat in beats:
-        known = starts.get((beat.slot, beat.pid), [])
+        known = starts.get(beat.pid, [])
         number = bisect_right(known, beat.appended_ms / 1000, key=lambda start: start[0].started)
         if number:
             known[number - 1][1].append(beat)

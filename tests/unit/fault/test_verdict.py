@@ -202,6 +202,8 @@ def test_a_process_with_the_number_of_an_earlier_one_is_another() -> None:
     others = [beat._replace(slot="b") for beat in more]
     for lives, said in (([earlier, later], mine + others), ([earlier, same_slot], mine + more)):
         assert not [*verdict.shown(lives, said, [], 200)]
+    nameless = replace(life(-9), slot="extra-1", launch=Launch(anonymous=True))
+    assert "shown as running" in shown(nameless, beats(*SECONDS, 106.0))
     (found,) = verdict.shown([same_slot], more[:40], [], 200)
     assert "shown as dead" in found.message
 

@@ -70,6 +70,16 @@ def test_each_version_of_an_offset_is_read(value: bytes | None, committed: Commi
     assert _committed_of(value) == committed
 
 
-def test_a_version_that_is_not_known_is_refused() -> None:
-    with pytest.raises(LogError, match="version 5"):
-        _committed_of(b"\0\5" + OFFSET)
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"\0\5" + OFFSET,
+        b"\0\3" + OFFSET,
+        b"\0\4" + OFFSET + b"\xff" * 4 + b"\xff",
+        b"\0\4" + OFFSET + b"\xff" * 4 + b"\x02\xff" + bytes(9),
+    ],
+)
+def test_what_cannot_be_read_is_refused(value: bytes) -> None:
+    with pytest.raises(LogError, match="cannot be read"):
+        _committed_of(value)

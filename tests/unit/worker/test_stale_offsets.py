@@ -60,7 +60,7 @@ def test_offsets_that_the_results_refute_are_read_from_the_coordinators_log(
             offsets(fleet).update(old)
             host = await fleet.join("next")
             await until(lambda: len(fleet.owned(host)) == 4, 5)
-            assert "serves old offsets" in caplog.text
+            assert "has old offsets of" in caplog.text
             await until(
                 lambda: all(offsets(fleet).get(p) not in (None, old.get(p)) for p in truth), 5
             )

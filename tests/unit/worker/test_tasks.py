@@ -191,25 +191,6 @@ def test_an_attempt_that_takes_too_long_is_cut_off_and_tried_again() -> None:
     simulate(scenario)
 
 
-def test_a_handler_that_ignores_its_time_out_is_not_believed() -> None:
-    @agent(timeout=1, retry=Retry(attempts=1))
-    async def stubborn(ctx: Context, text: str) -> str:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            await asyncio.sleep(2)
-        return "too late"
-
-    fleet = Simulation(stubborn)
-
-    async def scenario() -> None:
-        async with fleet as client:
-            record = await (await client.submit(stubborn, "x")).record(20)
-            assert (record.status, record.output) == ("failed", None)
-
-    simulate(scenario)
-
-
 @pytest.mark.parametrize("phase", ["running", "queued", "retrying"])
 def test_a_task_expires_at_its_deadline_and_leaves_no_dead_letter(phase: str) -> None:
     @agent(concurrency=1, retry=Retry(attempts=2, delay=50))
