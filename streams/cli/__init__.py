@@ -32,6 +32,10 @@ ALIASES = {"dlq": "dead"}
 
 _INTERRUPTED = 130
 _UNREACHABLE = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "_RESOLVE"})
+_NOT_READY = frozenset(
+    {"COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"}
+)
+"""What a broker says that has started and not loaded yet, when that is all it says for long."""
 
 
 class LazyGroup(click.Group):
@@ -106,6 +110,8 @@ def run(arguments: list[str]) -> int:
     except LogError as error:
         if error.kind in _UNREACHABLE:
             error = BrokerUnreachable(f"the Kafka broker does not answer: {error}")
+        elif error.kind in _NOT_READY:
+            error = BrokerUnreachable(f"the Kafka broker is not ready: {error}")
         show(error)
         return error.exit_code
     except StreamsError as error:

@@ -118,6 +118,7 @@ class KafkaGroupConsumer:
         closing.start()
         closing.join(CLOSE_TIMEOUT_S)
         if closing.is_alive():
+            self._listener = None
             log.warning("a consumer of %s does not end; it is left behind", self._topic)
         self._raise_failure()
 
@@ -151,7 +152,9 @@ class KafkaGroupConsumer:
         self._owned.update(partitions)
         offsets: Mapping[int, int] = {}
         try:
-            if self._listener is not None:
+            # While it is closed the client may still be given some, and gives them up at once. Its
+            # listener must not possess them: another consumer may have taken this one's place.
+            if self._listener is not None and not self._closed:
                 offsets = self._listener.on_assign(partitions)
         except BaseException as exception:
             self._keep(exception)

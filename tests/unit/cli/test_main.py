@@ -130,6 +130,9 @@ def test_a_broker_that_goes_away_is_3(
     use(monkeypatch, LogError("_TRANSPORT", "connection refused"))
     assert cli.run(["broken"]) == 3
     assert capsys.readouterr().err.startswith("error[E0300]: ")
+    use(monkeypatch, LogError("COORDINATOR_LOAD_IN_PROGRESS"))
+    assert cli.run(["broken"]) == 3
+    assert "is not ready: COORDINATOR_LOAD_IN_PROGRESS" in capsys.readouterr().err
     use(monkeypatch, LogError("TOPIC_AUTHORIZATION_FAILED"))
     assert cli.run(["broken"]) == 1
 
