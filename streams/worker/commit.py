@@ -25,6 +25,7 @@ log = logging.getLogger("streams.commit")
 
 INTERVAL_MIN_S = 0.02
 INTERVAL_MAX_S = 0.5
+INTERVAL_BY_COST = 1.5
 OUTBOXES_MAX = 2_000
 CALL_TIMEOUT_S = 5.0
 BACKOFF_S = 0.05
@@ -186,11 +187,11 @@ class Committer:
         took = now - started
         shared.stats.commits += 1
         shared.stats.commits_micros.append(round(took * 1e6))
-        # A transaction costs the broker more with every partition in it: at most about half of
-        # the time goes into them, so that the cost per task falls under load instead.
+        # A transaction costs the broker more with every partition in it: at most two thirds of
+        # the time go into them, so that the cost per task falls under load instead.
         # With more waiting than it could take, there is nothing to wait for.
         full = len(plan.outboxes) >= self._outboxes_max
-        pause = 0.0 if full else min(INTERVAL_MAX_S, max(INTERVAL_MIN_S, took * 2))
+        pause = 0.0 if full else min(INTERVAL_MAX_S, max(INTERVAL_MIN_S, took * INTERVAL_BY_COST))
         self._next_at = started + pause
         self._outboxes_max = min(OUTBOXES_MAX, self._outboxes_max * 2)
         shared.room.set()

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 PLANTED = Path(__file__).parent / "planted"
-SEEDS_MAX = 400
-TIMEOUT_S = 400
+SEEDS_MAX = 2_000
+"""As many as `make sim` runs."""
+TIMEOUT_S = 1_000
 
 
 class Found(NamedTuple):
