@@ -19,7 +19,7 @@ from streams.ports import Clock, Committed, Log, Stepper, TransactionalProducer,
 from streams.worker.fences import Fences
 from streams.worker.hanging import Latecomers, clear, end_hanging
 from streams.worker.shared import Identity, Shared
-from streams.worker.witness import ASK_AGAIN_S, STALE_S, Witness
+from streams.worker.witness import ASK_AGAIN_S, Doubt, Witness
 
 log = logging.getLogger("streams.commit")
 
@@ -254,6 +254,7 @@ class Committer:
         self._producer.destroy()
         self._producer = self._new_producer()
         ready, hanging, began = False, False, self._clock.monotonic()
+        doubt = self._witness.doubt()
         while shared.failure is None and not self._over:
             yield None
             try:
@@ -262,11 +263,12 @@ class Committer:
                     ready = True  # a producer is initialised once; a second time is an error
                     yield None
                 with shared.lock:
-                    partitions = list(shared.ledger.possessions)
+                    held = shared.ledger.possessions.items()
+                    partitions = [p for p, s in held if not s.foreign]
                 if hanging:
                     end_hanging(self._producer, self._admin, self._identity, partitions, shared)
                     hanging = False
-                committed = self._committed(partitions, not self._waited(began, STALE_S))
+                committed = self._committed(partitions, doubt)
             except LogError as error:
                 if error.kind in ("_FENCED", "PRODUCER_FENCED"):
                     self._fences.count()
@@ -277,8 +279,8 @@ class Committer:
                     self._producer.destroy()
                     self._producer = self._new_producer()
                     ready = False
-                held = ready and error.kind == "UNSTABLE_OFFSET_COMMIT"
-                hanging = held and self._waited(began, PATIENCE_S)
+                waits = ready and error.kind == "UNSTABLE_OFFSET_COMMIT"
+                hanging = waits and self._waited(began, PATIENCE_S)
                 stale = error.kind == "STALE_OFFSETS"
                 yield Wait(shared.committer, ASK_AGAIN_S if stale else BACKOFF_S)
                 continue
@@ -290,14 +292,11 @@ class Committer:
     def _waited(self, since: float, seconds: float) -> bool:
         return self._clock.monotonic() - since >= seconds
 
-    def _committed(self, partitions: list[int], patient: bool) -> dict[int, CompletionMap | None]:
+    def _committed(self, partitions: list[int], doubt: Doubt) -> dict[int, CompletionMap | None]:
         if not partitions:
             return {}
         said = self._admin.committed(self._identity.group, self._identity.topic, partitions)
-        found, stale = self._witness.corrected(said)
-        if stale and patient:
-            message = f"the coordinator has older offsets of {stale} than there are results"
-            raise LogError("STALE_OFFSETS", message, retriable=True)
+        found, stale = doubt.settle(said)
         maps: dict[int, CompletionMap | None] = {}
         for partition, committed in found.items():
             try:

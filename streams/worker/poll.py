@@ -128,8 +128,7 @@ class Poll:
     def on_assign(self, partitions: Sequence[int]) -> Mapping[int, int]:
         """Restore each partition and possess it; its tasks start when its claim is committed."""
         shared = self._shared
-        if self._settled_at is None:
-            self._settled_at = self._clock.monotonic()
+        self._settled_at = self._clock.monotonic()
         # Every generation calls, also when nothing was gained. Before anything that blocks: the
         # commits of what is kept are refused under the generation before.
         self._publish(force=True)
@@ -140,7 +139,7 @@ class Poll:
         if self._expelled:
             return {}
         # Waiting for a broker is not being stopped. If we were, the claim would be refused.
-        self._returned_at = self._clock.boottime()
+        self._returned_at, self._settled_at = self._clock.boottime(), self._clock.monotonic()
         with shared.lock:
             for partition, start in restored.starts.items():
                 shared.ledger.gain(partition, start)

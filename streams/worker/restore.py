@@ -13,7 +13,7 @@ from streams.errors import DataLost, LogError, MapUnreadable, StreamsError
 from streams.ports import Bounds, Clock, Committed, Log, Membership
 from streams.worker.hanging import clear
 from streams.worker.shared import Identity
-from streams.worker.witness import STALE_S, Witness
+from streams.worker.witness import Witness
 
 log = logging.getLogger("streams.restore")
 
@@ -91,10 +91,10 @@ class Restorer:
     ) -> tuple[Mapping[int, Committed | None], dict[int, Bounds], list[int]]:
         """Offsets and bounds; asked again while a broker is down or still finds its leaders.
 
-        And which of the offsets are stale still, after STALE_S.
+        And which of the offsets are given up as stale.
         """
         identity = self._identity
-        started = self._clock.monotonic()
+        started, doubt = self._clock.monotonic(), self._witness.doubt()
         unstable = False
         end_at, fence_at = PATIENCE_S, LATE_S
         said_at = -PATIENCE_S
@@ -109,11 +109,8 @@ class Restorer:
                     self._end_dead_owners(partitions, late=waited >= LATE_S, fence=fence)
                 said = self._admin.committed(identity.group, identity.topic, partitions)
                 bounds = self._admin.bounds(identity.topic, partitions)
-                committed, stale = self._witness.corrected(said)
-                if not stale or waited >= STALE_S:
-                    return committed, bounds, stale
-                message = f"there are newer results of {stale}"
-                raise LogError("STALE_OFFSETS", message, retriable=True)
+                committed, stale = doubt.settle(said)
+                return committed, bounds, stale
             except LogError as error:
                 if waited > LIMIT_S or error.kind in _DENIED_KINDS:
                     raise

@@ -31,6 +31,33 @@ TAIL = (32, 1_024, 32_768)
 markers of transactions, and what aborted ones wrote."""
 
 
+Offsets = Mapping[int, Committed | None]
+
+
+class Doubt:
+    """What was committed, asked again and again until it fits the results, or is given up."""
+
+    def __init__(self, witness: Witness, clock: Clock) -> None:
+        self._witness = witness
+        self._clock = clock
+        self._since: float | None = None
+        """When the results first refuted what was said; not while no broker says anything."""
+
+    def settle(self, said: Offsets) -> tuple[Offsets, list[int]]:
+        """The offsets to go on from, and the partitions that are given up as stale.
+
+        LogError ``STALE_OFFSETS`` while there is hope: for STALE_S.
+        """
+        now = self._clock.monotonic()
+        given_up = self._since is not None and now - self._since >= STALE_S
+        committed, stale = self._witness.corrected(said, at_once=given_up)
+        if stale and not given_up:
+            self._since = now if self._since is None else self._since
+            message = f"there are newer results of {stale}"
+            raise LogError("STALE_OFFSETS", message, retriable=True)
+        return committed, stale
+
+
 class Witness:
     """The results of one pool, whose partitions are those of the tasks. Blocks."""
 
@@ -43,17 +70,22 @@ class Witness:
         self._asked_at = -ASK_AGAIN_S
         self._said = ""
 
+    def doubt(self) -> Doubt:
+        """Begin to judge what the coordinator says of some partitions."""
+        return Doubt(self, self._clock)
+
     def corrected(
-        self, committed: Mapping[int, Committed | None]
+        self, committed: Mapping[int, Committed | None], *, at_once: bool
     ) -> tuple[Mapping[int, Committed | None], list[int]]:
         """What the group committed, and which partitions' results it still does not know.
 
         Offsets that a result refutes come from the coordinator's log instead, and with them all
-        the others: a coordinator that lost one has lost what it loaded with it. LogError.
+        the others: a coordinator that lost one has lost what it loaded with it. The log is asked
+        once a second, or ``at_once``. LogError.
         """
         stale = self.stale(committed)
-        now = self._clock.monotonic()
-        if not stale or now - self._asked_at < ASK_AGAIN_S:
+        asked_before = self._clock.monotonic() - self._asked_at < ASK_AGAIN_S
+        if not stale or (asked_before and not at_once):
             return committed, stale
         admin, group = self._log.admin(), self._group
         try:

@@ -148,7 +148,7 @@ def main() -> int:
         _whole(run, chosen, asked)
     if asked.storms_to is None:
         run.scenes(asked.only)
-    code = _end(run, asked.record)
+    code = _end(run, asked.record, _not_struck(run, chosen, asked) if os.environ.get("CI") else [])
     # Of a lane that came to its end, what it found is in its file.
     return code if asked.storms_to is None else 0
 
@@ -215,14 +215,23 @@ def _side_by_side(run: Run, words: Sequence[Sequence[str]], per_second: float) -
             lane.wait()
 
 
-def _end(run: Run, record: bool) -> int:
+def _not_struck(run: Run, chosen: Sequence[Fault], asked: argparse.Namespace) -> list[str]:
+    """What was asked for and did not happen, wherever it was left out."""
+    struck = {fault["kind"] for storm in run.results["storms"] for fault in storm["faults"]}
+    missing = {fault.name for fault in chosen} - struck
+    if asked.storms_to is None:
+        wanted = {s.name for s in scenarios() if not asked.only or s.name in asked.only}
+        missing |= wanted - {scene["name"] for scene in run.results["scenarios"]}
+    return sorted(missing)
+
+
+def _end(run: Run, record: bool, missing: Sequence[str]) -> int:
     found = violations_of(run.results)
     for each in found[:100]:
         print(f"{each['invariant']}  {each['where']}: {each['message']}")
     tasks = sum(part["tasks"] for part in run.results["storms"] + run.results["scenarios"])
     struck = sum(len(storm["faults"]) for storm in run.results["storms"])
     print(f"{tasks:,} tasks, {struck:,} faults, {len(found):,} violations")
-    missing = [left["name"] for left in run.results["left_out"]] if os.environ.get("CI") else []
     if missing:
         print(f"left out, with CI set: {', '.join(missing)}")
     if record:

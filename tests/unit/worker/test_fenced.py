@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from streams.core.ledger import Ledger
-from streams.errors import LogError, SlotInUse
+from streams.errors import DataLost, LogError, SlotInUse
 from streams.ports import Consumed, Membership
 from streams.testing.memory import MemoryLog
 from streams.worker.poll import STANDING_S, Poll
+from streams.worker.restore import Restored, Restorer
 from streams.worker.shared import Identity, Shared
 
 FENCED = LogError("_FATAL", "static member fenced by another of the same id")
@@ -46,10 +48,18 @@ class Consumer:
     def subscribe(self, listener: Any) -> None:
         self.listener = listener
 
+    def wait(self, partitions: object) -> Restored:
+        self.clock.now += STANDING_S
+        return Restored({}, {0: DataLost("not the matter here")}, {0: 0})
+
     def consume(self, records_max: int, timeout_s: float) -> Consumed:
         match self.script.pop(0) if self.script else "":
             case "assign":
                 self.listener.on_assign([])
+            case "slow":
+                # The broker goes away while it looks where its partitions go on.
+                with patch.object(Restorer, "restore", self.wait):
+                    self.listener.on_assign([0])
             case "lose":
                 self.listener.on_lost([0])
             case "later":
@@ -111,7 +121,14 @@ def test_a_member_in_good_standing_that_is_fenced_has_met_another_process() -> N
 
 
 @pytest.mark.parametrize(
-    "script", ["assign later lose idle fenced", "idle later fenced", "assign idle fenced"]
+    "script",
+    [
+        "assign later lose idle fenced",
+        "idle later fenced",
+        "assign idle fenced",
+        "assign later assign fenced",
+        "slow fenced",
+    ],
 )
 def test_a_member_that_had_lost_its_partitions_is_fenced_by_its_own_late_requests(
     script: str,

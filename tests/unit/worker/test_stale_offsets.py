@@ -119,6 +119,59 @@ def test_offsets_that_are_lost_for_good_stop_their_partition_alone() -> None:
     simulate(scenario)
 
 
+def test_of_several_that_are_old_only_what_the_log_lost_too_is_stopped() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work, 20)
+            old = dict(offsets(fleet))
+            await answered(client, work)
+            await fleet.hosts.pop().stop()
+            offsets(fleet).update(old)
+            del fleet.log._broker.groups[GROUP].logged[TASKS, 2]
+            host = await fleet.join("next")
+            await until(lambda: bool(host.pools[0].shared.stopped), STALE_S + 30)
+            await until(lambda: fleet.owned(host) == [0, 1, 3], 30)
+            assert list(host.pools[0].shared.stopped) == [2]
+
+    simulate(scenario)
+
+
+def test_an_outage_does_not_use_up_the_time_that_old_offsets_are_given() -> None:
+    work, _, fleet = make()
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await answered(client, work, 20)
+            old = dict(offsets(fleet))
+            await answered(client, work)
+            await fleet.hosts.pop().stop()
+            offsets(fleet).update(old)
+            back = fleet.clock.monotonic() + STALE_S + 10
+            error = LogError("_TIMED_OUT", retriable=True)
+            silent = Fails(
+                "committed", error, times=10_000, when=lambda _: fleet.clock.monotonic() < back
+            )
+            unreadable = Fails(
+                "committed_in_log",
+                error,
+                times=10_000,
+                when=lambda _: fleet.clock.monotonic() < back + 8,
+            )
+            silent.client = unreadable.client = ""
+            fleet.log.faults.extend([silent, unreadable])
+            host = await fleet.join("next")
+            await until(lambda: len(fleet.owned(host)) == 4, STALE_S + 60)
+            assert silent.hits > 10
+            assert unreadable.hits > 3
+            assert host.pools[0].shared.stopped == {}
+            await answered(client, work)
+            fleet.verify()
+
+    simulate(scenario)
+
+
 def test_an_offset_that_was_set_by_hand_is_believed_until_a_task_is_answered() -> None:
     work, _, fleet = make()
 
@@ -201,6 +254,10 @@ def test_a_live_worker_goes_on_without_the_partitions_whose_offsets_are_lost() -
             for key in others:
                 handle = await client.submit(work, 1, key=key)
                 assert (await handle.record(60)).output == 1
+            # Nor does the next recovery wait for what was given up.
+            fleet.log.faults.append(Fails("commit", LogError("_TIMED_OUT", retriable=True)))
+            handle = await client.submit(work, 1, key=others[0])
+            assert (await handle.record(20)).output == 1
 
     simulate(scenario)
 

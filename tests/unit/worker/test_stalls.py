@@ -145,7 +145,9 @@ def test_an_error_about_a_partition_that_was_given_up_meanwhile_does_not_wait_fo
             gone = next(p for p in range(4) if p not in fleet.owned(host))
             fleet.log.misread("pool.other", "tasks.other", gone, "1garbage")
             # A recovery had listed it a moment ago.
-            await host._around.runner.call(lambda: pool._committer._committed([gone], True))
+            committer = pool._committer
+            doubt = committer._witness.doubt()
+            await host._around.runner.call(lambda: committer._committed([gone], doubt))
             await two.stop()
             await until(lambda: len(fleet.owned(host)) == 4)
             assert await client.ask(other, "b", key=keys_of(gone)[0], timeout=60) == "b"
