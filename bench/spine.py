@@ -14,6 +14,7 @@ from bench.agents import CONCURRENCY, noop_agent
 from bench.payload import Document, Summary
 from bench.processes import cpu_of_threads, cpu_s, resident_mib
 from streams import Context, Worker, agent
+from streams.worker.interpreter import dedicate
 
 SAMPLE_S = 0.2
 
@@ -89,7 +90,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0, help="what each task waits")
     parser.add_argument("--announce", action="store_true", help="print a line after the first task")
     parser.add_argument("--memory", action="store_true", help="sample the memory")
-    print(json.dumps(uvloop.run(serve(parser.parse_args()))))
+    options = parser.parse_args()
+    dedicate()  # as `streams worker run` does
+    print(json.dumps(uvloop.run(serve(options))))
 
 
 if __name__ == "__main__":

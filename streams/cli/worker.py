@@ -70,6 +70,7 @@ def run(
     from streams.loader import load
     from streams.telemetry import serve_metrics
     from streams.worker.host import DRAIN_S
+    from streams.worker.interpreter import dedicate
     from streams.worker.worker import Worker
 
     log_to_stderr(verbose)
@@ -90,6 +91,7 @@ def run(
             await made.run(joined)
         say(f"worker {made.slot} has ended")
 
+    dedicate()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work())
 

@@ -25,6 +25,8 @@ from streams.worker.work import Outcomes
 
 HELD_MIN = 20_000
 """Records in memory per pool, at least: what finishes between two commits is among them."""
+HELD_PER_SLOT = 4
+"""Fetching stops there and goes on at half, where as many must still wait as can run."""
 STOP_S = 10.0
 
 
@@ -121,7 +123,7 @@ class Pool:
             self._loop_side,
             learn_schemas=catalog.learn_schemas,
             live=self._live,
-            held_max=max(HELD_MIN, 2 * agent.policy.concurrency),
+            held_max=max(HELD_MIN, HELD_PER_SLOT * agent.policy.concurrency),
         )
         self.partitions = topic_card(card, "tasks").partitions
         """How many partitions its tasks have, by its card."""
