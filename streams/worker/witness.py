@@ -30,7 +30,6 @@ TAIL = (32, 1_024, 32_768)
 """How many offsets before the end are looked at for a result, one after the other: there are the
 markers of transactions, and what aborted ones wrote."""
 
-
 Offsets = Mapping[int, Committed | None]
 
 
@@ -74,9 +73,7 @@ class Witness:
         """Begin to judge what the coordinator says of some partitions."""
         return Doubt(self, self._clock)
 
-    def corrected(
-        self, committed: Mapping[int, Committed | None], *, at_once: bool
-    ) -> tuple[Mapping[int, Committed | None], list[int]]:
+    def corrected(self, committed: Offsets, *, at_once: bool) -> tuple[Offsets, list[int]]:
         """What the group committed, and which partitions' results it still does not know.
 
         Offsets that a result refutes come from the coordinator's log instead, and with them all
@@ -110,7 +107,7 @@ class Witness:
             self._said = text
             log.warning("%s", text)
 
-    def stale(self, committed: Mapping[int, Committed | None]) -> list[int]:
+    def stale(self, committed: Offsets) -> list[int]:
         """Partitions with a result that their committed maps do not know; LogError."""
         asked = [p for p, found in committed.items() if found is None or found.metadata]
         try:
