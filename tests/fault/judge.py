@@ -42,7 +42,7 @@ def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
         *verdict.quits(storm.lives, storm.diary, ALLOWED_ENDS),
         *verdict.shown(storm.lives, storm.beats, storm.diary, storm.ended),
         *_listed(field, storm),
-        *verdict.grown(storm.lives, storm.beats, storm.at_rest),
+        *verdict.grown(storm.lives, storm.beats, storm.at_rest, len(field.brokers)),
         *verdict.left_behind(storm.files_left),
     ]
     return storm_results(storm, evidence, lines, report, len(asked.uncertain), found)

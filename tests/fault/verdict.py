@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from streams.inspect.workers import DEAD_AFTER_MS, Seen
+from streams.records import Heartbeat
 from streams.verify import Violation
 from streams.verify.evidence import Evidence
 
@@ -33,15 +34,22 @@ RECOVERED_S = 15.0
 """I16: how long after a broker's return heartbeats may still be missing."""
 SETTLED_S = 20.0
 """I17: how long after its baseline a process can have grown."""
-THREADS_MORE = 8
-FILES_MORE = 2 * THREADS_MORE
-"""I17: a pipe for each thread of the client."""
+THREADS_MORE = 4
+"""I17: of our own, such as those of a handler that blocks."""
+CLIENTS_MORE = 3
+"""I17: one of each pool is made when it is first needed, and one may be about to end."""
+CLIENT_THREADS, BROKER_THREADS = 4, 2
+"""I17: a client has threads of its own and for coordinators, and of each broker for its address and
+for its number. How many there are follows what it knows of the brokers, not what it did."""
+FILES_MORE = 16
+FILES_OF_THREAD = 2
+"""I17: a pipe for each thread of a client."""
 CONNECTIONS_MORE = 8
-"""I17: a thread of the client has at most one connection; those that it has come and go."""
+"""I17: a thread of a client has at most one connection; those that it has come and go."""
 RSS_MORE_BYTES = 96 * 2**20
 """I17: the bound of records held in memory, and what an allocator keeps of it."""
 BEGUN_S = 10.0
-"""I17: how long after its first beat as running a process has all that it needs."""
+"""I17: how long after its first beat with partitions in each pool a process has all it needs."""
 
 
 @dataclass(slots=True)
@@ -276,26 +284,35 @@ def _named(life: Life) -> str:
 
 
 def grown(
-    lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample]
+    lives: Iterable[Life], beats: Iterable[Beat], at_rest: Mapping[int, Sample], brokers: int
 ) -> Iterator[Violation]:
     """I17: what a surviving process holds at rest is what it held when it had begun."""
     for life, said in beats_by_life(lives, beats):
-        runs = (beat.appended_ms / 1000 for beat in said if beat.beat.state == "running")
+        runs = (beat.appended_ms / 1000 for beat in said if _has_all(beat.beat))
         last = at_rest.get(life.pid) if life.ended is None else None
         begun = next(runs, float("inf")) + BEGUN_S
         first = next((sample for sample in life.samples if sample.at >= begun), None)
         if first is None or last is None or last.at - first.at < SETTLED_S:
             continue
-        for what, before, after, more in (
-            ("files", first.files, last.files, FILES_MORE),
-            ("connections to threads", first.threads, last.connections, CONNECTIONS_MORE),
-            ("threads", first.threads, last.threads, THREADS_MORE),
-            ("bytes of memory", first.rss_bytes, last.rss_bytes, RSS_MORE_BYTES),
+        files = FILES_OF_THREAD * max(0, last.client_threads - first.client_threads)
+        connected = last.client_threads + CONNECTIONS_MORE
+        of_clients = last.clients * (CLIENT_THREADS + BROKER_THREADS * brokers)
+        for what, before, after, most in (
+            ("files", first.files, last.files, first.files + files + FILES_MORE),
+            ("threads", first.threads, last.threads, first.threads + THREADS_MORE),
+            ("clients", first.clients, last.clients, first.clients + CLIENTS_MORE),
+            ("threads of clients", first.client_threads, last.client_threads, of_clients),
+            ("connections", first.connections, last.connections, connected),
+            ("bytes of memory", first.rss_bytes, last.rss_bytes, first.rss_bytes + RSS_MORE_BYTES),
         ):
-            if after > before + more:
+            if after > most:
                 yield Violation(
                     "I17", f"holds {after} {what} at rest, {before} when it began", _named(life)
                 )
+
+
+def _has_all(beat: Heartbeat) -> bool:
+    return beat.state == "running" and all(pool.partitions for pool in beat.pools)
 
 
 def left_behind(files: Iterable[str]) -> Iterator[Violation]:

@@ -37,6 +37,10 @@ class Sample(NamedTuple):
     """Without connections."""
     connections: int
     threads: int
+    """Without those of Kafka clients."""
+    clients: int
+    """Kafka clients."""
+    client_threads: int
     rss_bytes: int
 
 
@@ -257,12 +261,28 @@ def _target(process: Path, name: str) -> str:
         return ""
 
 
+def _name(thread: Path) -> str:
+    try:
+        return (thread / "comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def measure(pid: int) -> Sample:
     """What a process holds, from /proc; OSError if it is gone."""
     process = Path("/proc") / str(pid)
     held = [target for name in os.listdir(process / "fd") if (target := _target(process, name))]
     connections = sum(target.startswith("socket:") for target in held)
-    threads = len(os.listdir(process / "task"))
+    names = [_name(process / "task" / thread) for thread in os.listdir(process / "task")]
+    clients, client_threads = names.count("rdk:main"), sum(n.startswith("rdk:") for n in names)
     pages = int((process / "statm").read_text().split()[1])
     rss_bytes = pages * os.sysconf("SC_PAGE_SIZE")
-    return Sample(time.time(), len(held) - connections, connections, threads, rss_bytes)
+    return Sample(
+        at=time.time(),
+        files=len(held) - connections,
+        connections=connections,
+        threads=len(names) - client_threads,
+        clients=clients,
+        client_threads=client_threads,
+        rss_bytes=rss_bytes,
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.records import Heartbeat
+from streams.records import Heartbeat, PoolBeat
 from streams.verify.evidence import Ended, Evidence, Source
 from tests.fault import verdict
 from tests.fault.diary import Struck, longest_outside, total_outside, windows
@@ -214,12 +214,12 @@ def test_a_live_worker_that_beats_no_more_is_found() -> None:
 
 # -- I17 ------------------------------------------------------------------------------------
 
-BEGUN = Sample(20.0, 70, 16, 45, 70 * 2**20)
+BEGUN = Sample(20.0, 70, 16, 7, 11, 43, 70 * 2**20)
 
 
 def grown(at_rest: Sample, *, begun: Sample = BEGUN) -> list[str]:
-    process = life(samples=[Sample(1.0, 3, 0, 1, 2**20), begun])
-    found = verdict.grown([process], beats(5.0, 6.0), {7: at_rest})
+    process = life(samples=[Sample(1.0, 3, 0, 1, 0, 0, 2**20), begun])
+    found = verdict.grown([process], beats(5.0, 6.0), {7: at_rest}, brokers=1)
     return [violation.message for violation in found]
 
 
@@ -228,12 +228,32 @@ def test_what_a_process_holds_at_rest_is_compared_with_what_it_began_with() -> N
     assert grown(replace_at(BEGUN, 120.0)._replace(files=80, connections=45)) == []
     assert "connections" in grown(replace_at(BEGUN, 120.0)._replace(connections=60))[0]
     assert "files" in grown(replace_at(BEGUN, 120.0)._replace(files=186))[0]
-    assert "threads" in grown(replace_at(BEGUN, 120.0)._replace(threads=90))[0]
+    assert "12 threads" in grown(replace_at(BEGUN, 120.0)._replace(threads=12))[0]
+    assert "15 clients" in grown(replace_at(BEGUN, 120.0)._replace(clients=15))[0]
     assert "memory" in grown(replace_at(BEGUN, 120.0)._replace(rss_bytes=2**29))[0]
+
+
+def test_threads_that_clients_have_for_brokers_come_and_go() -> None:
+    more = replace_at(BEGUN, 120.0)._replace(client_threads=60, files=110)
+    assert grown(more) == []
+    assert "files" in grown(more._replace(files=121))[0]
+    (found,) = grown(more._replace(client_threads=67))
+    assert "67 threads of clients" in found
 
 
 def replace_at(sample: Sample, at: float) -> Sample:
     return sample._replace(at=at)
+
+
+def test_a_process_has_all_that_it_needs_once_its_pools_have_partitions() -> None:
+    early, later = replace_at(BEGUN, 16.0)._replace(clients=7), replace_at(BEGUN, 40.0)
+    process, rest = life(samples=[early, later]), {7: replace_at(BEGUN, 120.0)}
+    waiting, working = beats(5.0), beats(20.0)
+    waiting[0].beat.pools = [PoolBeat("labour", "1", "pool.labour")]
+    working[0].beat.pools = [PoolBeat("labour", "1", "pool.labour", partitions=[0])]
+    assert list(verdict.grown([process], [*waiting, *working], rest, brokers=1)) == []
+    (found,) = verdict.grown([process], [*beats(5.0), *working], rest, brokers=1)
+    assert "11 clients" in found.message
 
 
 def test_a_process_that_has_just_begun_is_not_judged() -> None:
