@@ -116,9 +116,13 @@ def at(place: TopicPartition, offset: int) -> str:
     return f"{place[0]}[{place[1]}]@{offset}"
 
 
-def gather(log: Log, topics: Topics, pools: Sequence[str]) -> Evidence:
-    """Read everything there is; DataLost if the log does not begin at offset 0 any more."""
-    collector = _Collector(log, topics)
+def gather(log: Log, topics: Topics, pools: Sequence[str], *, stable: bool = True) -> Evidence:
+    """Read everything there is; DataLost if the log does not begin at offset 0 any more.
+
+    LogError while an open transaction holds an offset of a pool, unless ``stable`` is false: then
+    it is what was committed before.
+    """
+    collector = _Collector(log, topics, stable)
     collector.learn()
     for pool in pools:
         collector.tasks(pool)
@@ -131,9 +135,10 @@ def gather(log: Log, topics: Topics, pools: Sequence[str]) -> Evidence:
 
 
 class _Collector:
-    def __init__(self, log: Log, topics: Topics) -> None:
+    def __init__(self, log: Log, topics: Topics, stable: bool) -> None:
         self._log = log
         self._topics = topics
+        self._stable = stable
         self._admin = log.admin()
         self._exists = self._admin.topics()
         self.evidence = Evidence()
@@ -205,7 +210,8 @@ class _Collector:
     def offsets(self, pool: str) -> None:
         topic = self._topics.tasks(pool)
         partitions = range(self._exists[topic].partitions)
-        committed = self._admin.committed(self._topics.group(pool), topic, partitions)
+        group = self._topics.group(pool)
+        committed = self._admin.committed(group, topic, partitions, stable=self._stable)
         self.evidence.committed.update(((topic, p), committed[p]) for p in partitions)
 
     def _read(self, topic: str, *, compacted: bool = False) -> Iterator[Record]:

@@ -4,17 +4,19 @@ A static member that dies while it gives partitions up, and comes back in its sl
 session is over, is handed what it was assigned at last: the partitions it was to give up belong to
 nobody then, and no broker and no client does anything about it until somebody joins or leaves.
 Nor does the group take a partition away from a worker that learns that another has claimed it.
+And a coordinator may keep a member that is long gone (``ghosts``).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 
 from streams.avro import decode
 from streams.errors import LogError, RecordUndecodable
 from streams.ports import Clock, Log, Reader, Signal, Stepper, Wait
 from streams.records import Heartbeat
+from streams.worker.ghosts import displace, ghosts_of
 from streams.worker.liveness import Liveness
 from streams.worker.pool import Pool
 
@@ -73,7 +75,7 @@ class Balance:
             while not self._stopping:
                 yield from self._listen(reader)
                 for pool in self._pools:
-                    self._look(pool)
+                    yield from self._look(pool)
                 yield Wait(self._signal, LOOK_S)
         except LogError as error:
             self._liveness.deaf()
@@ -110,7 +112,7 @@ class Balance:
                 return
             yield None
 
-    def _look(self, pool: Pool) -> None:
+    def _look(self, pool: Pool) -> Stepper:
         now = self._clock.monotonic()
         claims = claims_of(self._liveness.beats or (), pool.agent.name)
         wrong = pool.foreign(), orphans_of(claims, pool.partitions)
@@ -118,19 +120,35 @@ class Balance:
         if wrong != before or wrong == NOTHING:
             self._wrong[pool] = (now, wrong)
         elif now - since >= WRONG_S and not self._stopping:
-            self._mend(pool, claims, *wrong)
+            yield from self._mend(pool, claims, *wrong)
 
     def _mend(
         self, pool: Pool, claims: Claims, foreign: frozenset[int], orphans: frozenset[int]
-    ) -> None:
-        if foreign:
-            log.warning("%s: others claimed %s: anew", pool.identity.topic, sorted(foreign))
-        elif is_least_laden(claims, self._worker_id):
-            log.warning("nobody owns %s of %s: anew", sorted(orphans), pool.identity.topic)
-        else:
+    ) -> Stepper:
+        if not foreign and not is_least_laden(claims, self._worker_id):
             return
         self._wrong.pop(pool)
+        if foreign:
+            log.warning("%s: others claimed %s: anew", pool.identity.topic, sorted(foreign))
+        elif (yield from self._rid_of_ghosts(pool, claims, orphans)):
+            return
+        else:
+            log.warning("nobody owns %s of %s: anew", sorted(orphans), pool.identity.topic)
         pool.rejoin()
+
+    def _rid_of_ghosts(
+        self, pool: Pool, claims: Claims, orphans: frozenset[int]
+    ) -> Generator[Wait | None, None, bool]:
+        """Whether there were members without a worker: to join anew would have to wait for them."""
+        identity = pool.identity
+        try:
+            ghosts = ghosts_of(self._log, identity, claims, orphans)
+            for slot in ghosts:
+                yield from displace(self._log, identity, slot, self._clock)
+        except LogError as error:
+            log.info("looking for members of %s without a worker: %s", identity.group, error)
+            return False
+        return bool(ghosts)
 
 
 def claims_of(beats: Iterable[Heartbeat], agent: str) -> dict[str, set[int]]:

@@ -28,8 +28,8 @@ ALLOWED_ENDS = (EXIT_CODE, SEGFAULT)
 
 def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
     """The results of a storm, its violations among them."""
-    field.until(lambda: _is_stable(field), STABLE_S)
-    evidence = gather(field.log, field.topics, field.pools)
+    stable = field.until(lambda: _is_stable(field), STABLE_S)
+    evidence = gather(field.log, field.topics, field.pools, stable=stable)
     set_right(evidence, field.clocks_ahead_micros)
     asked = submissions.read(field.submissions)
     report = judge_topics(evidence, asked.acknowledged, asked.uncertain)
@@ -37,6 +37,7 @@ def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
     found = [
         *report.violations,
         *_at_rest(storm),
+        *_held(stable),
         *verdict.stalls(lines, storm.diary),
         *verdict.overdue(evidence, storm.diary),
         *verdict.quits(storm.lives, storm.diary, ALLOWED_ENDS),
@@ -73,6 +74,11 @@ def set_right(evidence: Evidence, ahead_micros: Mapping[str, int]) -> None:
 def _at_rest(storm: Storm) -> Iterator[Violation]:
     if storm.left is not None:
         yield Violation("I13", f"did not end long after the load did: {storm.left}", "the storm")
+
+
+def _held(stable: bool) -> Iterator[Violation]:
+    if not stable:
+        yield Violation("I13", f"offsets are held {STABLE_S:.0f} s after the last task", "a group")
 
 
 def _listed(field: LiveField, storm: Storm) -> Iterator[Violation]:

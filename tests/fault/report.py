@@ -19,7 +19,7 @@ CHECKED = {
     "deadline; no worker ends by itself",
     "I14": "a poison delays no other key by more than one retry interval",
     "I16": "a dead worker is shown as dead within session + 5 s, a live one never for long",
-    "I17": "files, threads, memory and disk of the workers that survive stay where they were",
+    "I17": "files, threads, clients, memory, disk of workers that survive stay where they were",
 }
 VIOLATIONS_MAX = 50
 

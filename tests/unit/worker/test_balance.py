@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
 from streams import Context, agent
 from streams.worker.balance import claims_of, is_least_laden, orphans_of
+from streams.worker.ghosts import ghosts_of
 
 from .simulation import Simulation, simulate, until
 
@@ -57,6 +59,62 @@ def test_a_worker_killed_while_it_gives_partitions_up_leaves_none_to_nobody() ->
             for number in range(20):
                 assert await client.ask(work, number) == number
             fleet.verify()
+
+    simulate(scenario)
+
+
+class Ghost:
+    """What a coordinator remembers: it keeps its session, and nobody works for it."""
+
+    def on_assign(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        return {}
+
+    def on_revoke(self, partitions: Sequence[int]) -> None:
+        pass
+
+    on_lost = on_revoke
+
+
+def test_a_member_that_no_worker_stands_behind_loses_its_partitions() -> None:
+    fleet = Simulation(work)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            (host,) = fleet.hosts
+            await until(lambda: len(fleet.owned(host)) == 4)
+            group, topic = fleet.topics.group("work"), fleet.topics.tasks("work")
+            ghost = fleet.log.group_consumer(group=group, topic=topic, client_id="g", slot="gone")
+            ghost.subscribe(Ghost())
+            members = lambda: fleet.log.admin().group(group).members  # noqa: E731
+            while not (ghost.membership().valid and len(fleet.owned(host)) == 2):
+                ghost.consume(1, 0.0)
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(15)
+            assert {member.instance_id for member in members()} >= {"gone"}, "its session goes on"
+            assert len(fleet.owned(host)) == 2
+            await until(lambda: len(fleet.owned(host)) == 4, 30)
+            assert host.pools[0].shared.renewed == 0, "who works keeps what it has"
+            assert len(members()) == 1
+            for number in range(20):
+                assert await client.ask(work, number) == number
+            fleet.verify()
+
+    simulate(scenario)
+
+
+def test_a_member_that_is_alive_or_holds_none_of_the_orphans_is_no_ghost() -> None:
+    fleet = Simulation(work)
+
+    async def scenario() -> None:
+        async with fleet:
+            (host,) = fleet.hosts
+            await until(lambda: len(fleet.owned(host)) == 4)
+            other = await fleet.join("steady", static=True)
+            await until(lambda: len(fleet.owned(other)) == 2)
+            identity, mine = other.pools[0].identity, set(fleet.owned(other))
+            assert ghosts_of(fleet.log, identity, {"steady"}, mine) == []
+            assert ghosts_of(fleet.log, identity, (), {0, 1, 2, 3} - mine) == []
+            assert ghosts_of(fleet.log, identity, (), mine) == ["steady"]
 
     simulate(scenario)
 
