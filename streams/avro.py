@@ -101,6 +101,21 @@ def decode(data: bytes, kind: type[R]) -> R:
     return cast(R, _read(data, codec, _other_version(prefix, codec)))
 
 
+def first_text(data: bytes, kind: type) -> str | None:
+    """The first field of the record, a string, without reading the others.
+
+    None if this version did not write it, or if only reading all of it can tell.
+    """
+    # A length of one byte that is not negative (Avro specification, "Binary encoding").
+    if data[:_PREFIX_BYTES] != _CODECS[kind].prefix or len(data) == _PREFIX_BYTES:
+        return None
+    length = data[_PREFIX_BYTES]
+    if length & 0x81:
+        return None
+    begin = _PREFIX_BYTES + 1
+    return data[begin : begin + (length >> 1)].decode("utf-8", "replace")
+
+
 def is_known(data: bytes) -> bool:
     """Whether the schema these bytes name is known; bytes that name none count as known."""
     prefix = data[:_PREFIX_BYTES]

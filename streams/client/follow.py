@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import cast
 from weakref import WeakValueDictionary
 
-from streams.avro import decode, is_known
+from streams.avro import decode, first_text, is_known
 from streams.catalog import Catalog
 from streams.errors import RecordUndecodable, StreamsError
 from streams.ports import Log, Reader, Record, Runner, Stepper, TopicPartition, Wait
@@ -116,10 +116,15 @@ class Follower:
             yield Wait(self._again_soon, AGAIN_S)
 
     def _results(self, records: Iterable[Record]) -> list[Result[bytes]]:
+        """Those that somebody may wait for: most are of tasks that others submitted."""
         found: list[Result[bytes]] = []
         for record in records:
+            value = record.value() or b""
+            task_id = first_text(value, Result)
+            if task_id is not None and task_id not in self._awaited:
+                continue
             try:
-                result = cast("Result[bytes]", decode(record.value() or b"", Result))
+                result = cast("Result[bytes]", decode(value, Result))
             except RecordUndecodable as error:
                 log.warning("a result cannot be read: %s", error)
             else:

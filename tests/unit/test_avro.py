@@ -382,3 +382,24 @@ def test_mutated_records_never_raise_anything_else(
         if not data:
             break
     decodes_or_refuses(bytes(data))
+
+
+RESULTS = values_of(schema_of(Result))
+
+
+@given(RESULTS)
+def test_the_first_text_of_a_record_is_had_without_the_rest(result: Any) -> None:
+    whole, task_id = avro.encode(result), result.task_id.encode()
+    if len(task_id) < 64:
+        assert avro.first_text(whole, Result) == result.task_id
+        assert avro.first_text(whole[: 11 + len(task_id)], Result) == result.task_id
+    else:
+        assert avro.first_text(whole, Result) is None
+
+
+def test_where_the_first_text_cannot_be_told_at_once_nothing_is_said() -> None:
+    whole = avro.encode(TASK)
+    assert avro.first_text(whole, Task) == "t-1"
+    assert avro.first_text(whole, Result) is None
+    assert avro.first_text(whole[:10], Task) is None
+    assert avro.first_text(b"", Task) is None
