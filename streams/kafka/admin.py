@@ -261,7 +261,7 @@ class KafkaAdmin:
                         raise LogError("LEADER_NOT_AVAILABLE", topic=topic, partition=p)
                     found[p] = offset
                 except LogError as error:
-                    if error.kind not in _STALE or time.monotonic() > end:
+                    if error.kind not in _STALE:
                         raise
                     stale = error
             left = [p for p in left if p not in found]
@@ -269,10 +269,11 @@ class KafkaAdmin:
                 # The client keeps what it knew of leaders before a broker went, for minutes;
                 # only asking for metadata renews it.
                 info = self.topics([topic]).get(topic)
-                if stale.kind == "UNKNOWN_TOPIC_OR_PART" and (
-                    info is None or max(left) >= info.partitions
-                ):
+                exists = info is not None and max(left) < info.partitions
+                if stale.kind == "UNKNOWN_TOPIC_OR_PART" and not exists:
                     raise stale
+                if time.monotonic() > end:
+                    raise _leaderless(stale)
                 time.sleep(RETRY_S)
         return found
 
@@ -295,6 +296,18 @@ _STALE = frozenset(
         "OFFSET_NOT_AVAILABLE",
     }
 )
+
+
+def _leaderless(error: LogError) -> LogError:
+    """What is unknown of a partition that metadata show: who leads it."""
+    if error.kind != "UNKNOWN_TOPIC_OR_PART":
+        return error
+    return LogError(
+        "LEADER_NOT_AVAILABLE",
+        f"no broker leads partition {error.partition} of topic '{error.topic}'",
+        topic=error.topic,
+        partition=error.partition,
+    )
 
 
 def _replication(topic: Any) -> int:

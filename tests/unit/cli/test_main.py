@@ -133,6 +133,8 @@ def test_a_broker_that_goes_away_is_3(
     use(monkeypatch, LogError("COORDINATOR_LOAD_IN_PROGRESS"))
     assert cli.run(["broken"]) == 3
     assert "is not ready: COORDINATOR_LOAD_IN_PROGRESS" in capsys.readouterr().err
+    use(monkeypatch, LogError("LEADER_NOT_AVAILABLE", "no broker leads partition 0"))
+    assert cli.run(["broken"]) == 3
     use(monkeypatch, LogError("TOPIC_AUTHORIZATION_FAILED"))
     assert cli.run(["broken"]) == 1
 
