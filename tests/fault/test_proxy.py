@@ -6,12 +6,12 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from streams.testing import Kafka
-from tests.integration.fleet import Fleet, Member
+from tests.integration.fleet import Fleet, Member, works
 
 from .damage import DAMAGES, Damage
 from .proxy import (
@@ -43,10 +43,6 @@ class Site(NamedTuple):
 
 
 Enter = Callable[[int], Site]
-
-
-def works(count: int, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
-    return [{"number": number, **fields} for number in range(first, first + count)]
 
 
 @pytest.fixture

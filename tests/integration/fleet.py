@@ -298,6 +298,41 @@ class Fleet:
         self._reader.close()
 
 
+def works(count: int, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
+    """So many pieces of work for the agent, numbered, otherwise alike."""
+    return [{"number": number, **fields} for number in range(first, first + count)]
+
+
+def balanced(fleet: Fleet, members: list[Member]) -> None:
+    """Wait until these own the same number of partitions each, and all together."""
+    share = fleet.partitions // len(members)
+    fleet.until(
+        lambda: all(len(fleet.owned(member)) == share for member in members),
+        f"each of {len(members)} workers owns {share} partitions",
+    )
+
+
+def busy(fleet: Fleet, member: Member, answers: int) -> None:
+    """Wait until there are so many results and the worker holds unfinished tasks."""
+
+    def middle() -> bool:
+        beat = fleet.beat(member)
+        return len(fleet.results) >= answers and beat is not None and beat.pools[0].in_flight > 0
+
+    fleet.until(middle, "the worker is in the middle of its work")
+
+
+def say(what: str, seconds: float | None) -> None:
+    assert seconds is not None, f"no recovery: {what}"
+    print(f"recovery, {what}: {seconds:.2f} s")
+
+
+def quiet(member: Member) -> None:
+    """What was expected to happen reads as such: no traceback, no error."""
+    assert "Traceback" not in member.log, member.log
+    assert "bug" not in member.log, member.log
+
+
 def now_micros() -> int:
     """The wall clock, as records carry it."""
     return SystemClock().now_micros()

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -18,7 +15,7 @@ from streams.broker.ports import free_ports
 from streams.errors import InputTooLarge
 from streams.testing import Kafka
 
-from .fleet import AGENTS, Fleet, Member, now_micros
+from .fleet import AGENTS, Fleet, Member, balanced, busy, now_micros, quiet, say, works
 
 pytestmark = pytest.mark.integration
 
@@ -26,77 +23,11 @@ OUTAGE_S = 8.0
 """Longer than the session (6 s) and the time-out of transactions (5 s)."""
 
 
-@pytest.fixture
-def new_fleet(tmp_path: Path) -> Iterator[Callable[[str], Fleet]]:
-    """Makes deployments with topics of their own; their workers end with the test."""
-    fleets: list[Fleet] = []
-
-    def make(bootstrap: str) -> Fleet:
-        fleets.append(Fleet(bootstrap, f"t{uuid.uuid4().hex[:8]}", tmp_path))
-        return fleets[-1]
-
-    yield make
-    for fleet in fleets:
-        fleet.close()
-
-
-@pytest.fixture
-def fleet(kafka: str, new_fleet: Callable[[str], Fleet]) -> Fleet:
-    return new_fleet(kafka)
-
-
-def works(count: int, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
-    return [{"number": number, **fields} for number in range(first, first + count)]
-
-
 def start_all(fleet: Fleet, *slots: str | None) -> list[Member]:
     """Start one worker per slot; return when the group is balanced over them."""
     members = [fleet.start(slot) for slot in slots]
     balanced(fleet, members)
     return members
-
-
-def balanced(fleet: Fleet, members: list[Member]) -> None:
-    """Wait until these own the same number of partitions each, and all together."""
-    share = fleet.partitions // len(members)
-    fleet.until(
-        lambda: all(len(fleet.owned(member)) == share for member in members),
-        f"each of {len(members)} workers owns {share} partitions",
-    )
-
-
-def busy(fleet: Fleet, member: Member, answers: int) -> None:
-    """Wait until there are so many results and the worker holds unfinished tasks."""
-
-    def middle() -> bool:
-        beat = fleet.beat(member)
-        return len(fleet.results) >= answers and beat is not None and beat.pools[0].in_flight > 0
-
-    fleet.until(middle, "the worker is in the middle of its work")
-
-
-def freeze_in_transaction(fleet: Fleet, member: Member) -> None:
-    """SIGSTOP it at a moment when its transaction is open and holds offsets."""
-    owned = fleet.owned(member)
-    for _ in range(300):
-        member.signal(signal.SIGSTOP)
-        # Twice: the end of the transaction may have been under way to the broker.
-        if fleet.in_transaction(owned) and fleet.in_transaction(owned):
-            return
-        member.signal(signal.SIGCONT)
-        fleet.read()
-    raise AssertionError("no open transaction was met")
-
-
-def say(what: str, seconds: float | None) -> None:
-    assert seconds is not None, f"no recovery: {what}"
-    print(f"recovery, {what}: {seconds:.2f} s")
-
-
-def quiet(member: Member) -> None:
-    """What was expected to happen reads as such: no traceback, no error."""
-    assert "Traceback" not in member.log, member.log
-    assert "bug" not in member.log, member.log
 
 
 def test_a_killed_worker_goes_on_in_its_slot(fleet: Fleet) -> None:
@@ -113,47 +44,6 @@ def test_a_killed_worker_goes_on_in_its_slot(fleet: Fleet) -> None:
     assert fleet.answered_by(again), "the restarted worker answered something"
     assert fleet.owned(b) == kept, "the other worker saw no rebalance"
     fleet.verify()
-    quiet(b)
-
-
-def test_another_worker_takes_over_from_a_killed_one_with_an_open_transaction(
-    fleet: Fleet,
-) -> None:
-    fleet.apply()
-    a, b = start_all(fleet, None, None)
-    fleet.submit(works(600, seconds=0.2))
-    busy(fleet, a, 50)
-    lost = fleet.owned(a)
-    freeze_in_transaction(fleet, a)
-    killed_at = now_micros()
-    a.kill()
-    fleet.until_answered()
-    say("killed in a transaction, another took over", fleet.recovery_s(killed_at, lost))
-    fleet.until(lambda: len(fleet.owned(b)) == fleet.partitions, "it owns all")
-    fleet.verify()
-    quiet(b)
-
-
-def test_a_frozen_worker_commits_nothing_when_it_wakes_and_works_on(fleet: Fleet) -> None:
-    fleet.apply()
-    a, b = start_all(fleet, "a", "b")
-    fleet.submit(works(500, seconds=0.2))
-    busy(fleet, a, 50)
-    lost = fleet.owned(a)
-    freeze_in_transaction(fleet, a)
-    frozen_at = now_micros()
-    fleet.until(lambda: len(fleet.owned(b)) == fleet.partitions, "the other owns all")
-    fleet.until(lambda: fleet.recovery_s(frozen_at, lost) is not None, "the other goes on")
-    say("frozen, another took over", fleet.recovery_s(frozen_at, lost))
-    woken_at = now_micros()
-    a.signal(signal.SIGCONT)
-    balanced(fleet, [a, b])
-    fleet.submit(works(200, 500, seconds=0.1))
-    fleet.until_answered()
-    assert fleet.answered_by(a, since=woken_at), "the woken worker works on"
-    assert "was stopped for" in a.log
-    fleet.verify()
-    quiet(a)
     quiet(b)
 
 
