@@ -20,6 +20,8 @@ log = logging.getLogger("streams.kafka")
 LEAVE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 15.0
 WAKE_TIMEOUT_S = 0.2
+CALLBACKS_MAX = 100
+"""Polls before a close; each serves what waits, up to the next record."""
 _MAGIC = b"CGMDv2:"
 _GENERATION = struct.Struct("=i")
 
@@ -124,9 +126,23 @@ class KafkaGroupConsumer:
 
     def _end_client(self) -> None:
         try:
+            self._serve_callbacks()
             self._client.close()
         except BaseException as error:
             self._keep(error)
+
+    def _serve_callbacks(self) -> None:
+        """Let the client call back what it has waited to.
+
+        One whose place in the group was taken would not do so any more when it is closed, and
+        waits for it: for ever, and with a whole CPU (measured with librdkafka 2.16.0).
+        """
+        for _ in range(CALLBACKS_MAX):
+            try:
+                if self._client.poll(0) is None:
+                    return
+            except KafkaException as error:
+                log.debug("closing a consumer of %s: %s", self._topic, error)
 
     def _pause(self, client: Consumer, partitions: Iterable[int]) -> None:
         chosen = self._owned.intersection(partitions)
