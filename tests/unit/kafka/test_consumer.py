@@ -14,7 +14,7 @@ from streams.kafka.consumer import KafkaGroupConsumer
 
 
 def consumer(close: Any) -> KafkaGroupConsumer:
-    client: Any = SimpleNamespace(close=close)
+    client: Any = SimpleNamespace(close=close, poll=lambda timeout_s: None)
     return KafkaGroupConsumer(client, "t", "g")
 
 
@@ -39,6 +39,9 @@ class Closing:
 
     def subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         self.on_assign, self.on_revoke = on_assign, on_revoke
+
+    def poll(self, timeout_s: float) -> None:
+        """Nothing waits to be called back."""
 
     def close(self) -> None:
         if self.until is not None:
