@@ -25,8 +25,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup  ## run the main job on the embedded real Kafka, with a crash in the middle
 	@$(BIN)/streams demo
 
-test: setup  ## every test lane that can run here (CI=true: every lane must)
-	@$(BIN)/python -m pytest -q
+test: setup  ## every test lane that can run here (CI=true: every lane must; ARGS=tests/unit: one)
+	@$(BIN)/python -m pytest -q $(ARGS)
 
 lint: setup  ## lint, format, types and layers
 	@$(BIN)/ruff check .

@@ -179,6 +179,7 @@ def test_workers_outlive_their_broker(new_fleet: Callable[[str], Fleet]) -> None
         everything = range(fleet.partitions)
         fleet.until(lambda: fleet.recovery_s(resumed_at, everything) is not None, "work goes on")
         say("broker frozen and continued", fleet.recovery_s(resumed_at, everything))
+        balanced(fleet, members)
         fleet.submit(works(600, 600, seconds=0.2))
         busy(fleet, members[0], 50)
         own.kill(1)
