@@ -25,7 +25,8 @@ from streams.broker.ports import free_ports
 
 from .listeners import Listener, settings
 
-PRODUCE, FETCH, JOIN_GROUP, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 11, 25, 26, 28
+PRODUCE, FETCH, JOIN_GROUP, HEARTBEAT = 0, 1, 11, 12
+ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 25, 26, 28
 FRAME_BYTES_MAX = 128 * 1024 * 1024
 FRAMES_UNDER_WAY_MAX = 1_000
 """Per connection and direction; beyond them nothing is read, as with a full window of TCP."""
@@ -39,6 +40,9 @@ STOP_TIMEOUT_S = 10.0
 _SIZE = struct.Struct(">i")
 _REQUEST = struct.Struct(">hhih")
 _CORRELATION = struct.Struct(">i")
+
+_FLEXIBLE = {HEARTBEAT: 4, END_TXN: 3}
+"""From which version on a reply begins with tagged fields."""
 
 Side = Literal["request", "reply"]
 Line = Literal["open", "held", "refused"]
@@ -328,9 +332,8 @@ class Connection:
         return self._asked.pop(correlation)._replace(side="reply", head=payload[:HEAD_BYTES])
 
 
-def committed_ok(reply: Frame) -> bool:
-    """Whether this reply to EndTxn says that the transaction has ended as asked."""
-    assert reply.kind == END_TXN, f"not a reply to EndTxn: {reply}"
-    assert reply.version < 3, f"EndTxn of version {reply.version} has another layout"
+def error_of(reply: Frame) -> int:
+    """The error code in this reply to EndTxn or Heartbeat; 0 if the broker did as asked."""
+    assert reply.version < _FLEXIBLE[reply.kind], f"version {reply.version} has another layout"
     (error,) = struct.unpack_from(">h", reply.head, _CORRELATION.size + 4)  # behind the throttle
-    return error == 0
+    return error

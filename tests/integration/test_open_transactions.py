@@ -29,11 +29,13 @@ def site() -> Iterator[Site]:
         yield Site(kafka.bootstrap, proxy)
 
 
-def one_behind(site: Site, fleet: Fleet, *slots: str | None) -> tuple[Member, Member]:
+def one_behind(
+    site: Site, fleet: Fleet, slot: str | None, other: str | None
+) -> tuple[Member, Member]:
     """Start a worker behind the proxy and one beside it; return when each owns its half."""
     fleet.apply()
-    behind = fleet.start(slots[0], environment={"STREAMS_BOOTSTRAP": site.proxy.bootstrap})
-    beside = fleet.start(slots[1])
+    behind = fleet.start(slot, environment={"STREAMS_BOOTSTRAP": site.proxy.bootstrap})
+    beside = fleet.start(other)
     balanced(fleet, [behind, beside])
     return behind, beside
 

@@ -14,7 +14,7 @@ from streams.kafka.consumer import KafkaGroupConsumer
 
 
 def consumer(close: Any) -> KafkaGroupConsumer:
-    client: Any = SimpleNamespace(close=close, poll=lambda timeout_s: None)
+    client: Any = SimpleNamespace(close=close, consume=lambda messages_max, timeout_s: [])
     return KafkaGroupConsumer(client, "t", "g")
 
 
@@ -40,8 +40,9 @@ class Closing:
     def subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         self.on_assign, self.on_revoke = on_assign, on_revoke
 
-    def poll(self, timeout_s: float) -> None:
+    def consume(self, messages_max: int, timeout_s: float) -> list[Any]:
         """Nothing waits to be called back."""
+        return []
 
     def close(self) -> None:
         if self.until is not None:
