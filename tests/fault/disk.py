@@ -16,7 +16,7 @@ from streams.broker.config import Node
 from streams.broker.process import is_alive
 from streams.testing import Kafka
 from streams.verify import Violation, check
-from tests.integration.fleet import Fleet, now_micros
+from tests.integration.fleet import Fleet
 
 from .fault import ScenarioOutcome
 
@@ -109,7 +109,8 @@ class FullDisk:
             except AssertionError as late:
                 return ScenarioOutcome(self.expected, [Violation("I13", str(late), "")])
             finally:
-                fleet.close()
+                with (scratch / "workers.log").open("w") as said:
+                    fleet.close(said)
 
     def _strike(self, fleet: Fleet, kafka: Kafka, disk: Disk) -> list[Violation]:
         fleet.apply()
@@ -120,11 +121,9 @@ class FullDisk:
         disk.fill()
         fleet.until(lambda: not is_alive(pid, "kafka.Kafka"), "the broker ends", GIVES_UP_S)
         disk.free()
-        freed_at = now_micros()
         kafka.restart(1)
         fleet.submit([{"number": n, "seconds": 0.05} for n in range(TASKS, TASKS + MORE)])
         fleet.until_answered(60)
-        print(f"{fleet.recovery_s(freed_at, range(fleet.partitions))} s after there was room again")
         return [
             Violation("I13", f"the worker ended with {member.code}", member.slot)
             for member in members

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from streams.agent import Agent
 from streams.avro import decode
@@ -290,11 +290,12 @@ class Fleet:
         assert report.answered == report.submitted == len(self.submitted)
         return report
 
-    def close(self) -> None:
-        """End every process, and print what they said."""
+    def close(self, into: TextIO | None = None) -> None:
+        """End every process, and print what they said, or write it into a file."""
         for member in self.members:
             member.kill()
-            print(f"--- worker {member.slot or 'without slot'}, exit {member.code}\n{member.log}")
+            said = f"--- worker {member.slot or 'without slot'}, exit {member.code}\n{member.log}"
+            print(said, file=into)
         self._reader.close()
 
 
