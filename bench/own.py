@@ -150,14 +150,20 @@ def submitting(bench: Bench) -> Iterator[Series]:
 
 def growing(bench: Bench) -> Iterator[Series]:
     """Memory over many tasks: what stays of each."""
-    case, prefix = f"{bench.grown:,} tasks", bench.prefix("growing", "", 0)
+    runs = [_grown(bench, run) for run in range(1, bench.runs + 1)]
+    for figure in runs[0]:
+        case = f"{bench.grown:,} tasks"
+        yield Series(SPINE, case, figure, tuple(measured[figure] for measured in runs))
+
+
+def _grown(bench: Bench, run: int) -> dict[str, float]:
+    prefix = bench.prefix("growing", "", run)
     topics = make_topics(bench.bootstrap, prefix, WAITING_PARTITIONS)
     preload(bench.bootstrap, topics, bench.grown, WAITING_PARTITIONS)
     report = module("bench.spine", bench.bootstrap, prefix, bench.grown, "--memory")
     points: list[tuple[float, float]] = [(done, mib) for done, mib in report["memory"] if done]
-    yield Series(SPINE, case, GROWTH, (slope(points) * 1024 * 1024,))
-    yield Series(SPINE, case, "MiB at the end", (points[-1][1],))
-    yield Series(SPINE, case, "MiB at half", (points[len(points) // 2][1],))
+    at_half, at_end = points[len(points) // 2][1], points[-1][1]
+    return {GROWTH: slope(points) * 1024 * 1024, "MiB at half": at_half, "MiB at the end": at_end}
 
 
 @contextlib.contextmanager
