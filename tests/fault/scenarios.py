@@ -126,6 +126,8 @@ class ChildTopicDeleted:
                 told = None if result is None else (result.status, result.reason)
                 wanted = ("failed", "record_refused") if job["sends"] else ("succeeded", "")
                 stage.expect(told == wanted, f"{wanted}, but it is {told}", task_id)
+            # Among others: one dead letter for each that failed, and for no other.
+            stage.check(["steady"])
             return ScenarioOutcome(self.expected, stage.violations, checked + len(ids))
 
 
@@ -148,11 +150,15 @@ class OwnTopicDeleted:
             # Without it nothing can be submitted either, so it goes while the work is under way.
             stage.submit(jobs(JOBS, 50, ms=SLOW_MS))
             stage.delete_topic(gone)
+            finished = stage.finished()
             if stage.until(lambda: life.ended is not None, "the worker ends", ENDS_S):
                 stage.expect(life.code == 1, f"it ends with 1, not with {life.code}")
                 stage.expect(stage.says(life, "error[", gone), f"it names {gone}", str(life.log))
                 stage.expect(not stage.says(life, "Traceback"), "no traceback", str(life.log))
-            return ScenarioOutcome(self.expected, stage.violations, checked)
+            workers.kill("a", None)
+            late = len(stage.finished() - finished)
+            stage.expect(late == 0, f"no offset is committed after it: {late} were", gone)
+            return ScenarioOutcome(self.expected, stage.violations, checked + JOBS)
 
 
 class RightRevoked:

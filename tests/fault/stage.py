@@ -16,9 +16,11 @@ from streams.avro import decode
 from streams.catalog import Catalog, read_all
 from streams.client.client import Client
 from streams.clock import SystemClock
-from streams.errors import RecordUndecodable
+from streams.core import offsets
+from streams.errors import LogError, RecordUndecodable
 from streams.kafka.log import KafkaLog
 from streams.loader import load
+from streams.ports import Committed
 from streams.provision import apply, plan
 from streams.records import Result
 from streams.settings import Settings
@@ -121,6 +123,31 @@ class Stage:
             found[result.task_id] = result
         return found
 
+    def finished(self) -> set[tuple[int, int]]:
+        """Partition and offset of each task of ``steady`` that its group says is done.
+
+        What an open transaction is about to commit is waited for.
+        """
+        topic, partitions = self.topics.tasks("steady"), range(PARTITIONS)
+        admin = self.log.admin()
+        committed: dict[int, Committed | None] = {}
+
+        def stable() -> bool:
+            try:
+                committed.update(admin.committed(self.topics.group("steady"), topic, partitions))
+            except LogError:
+                return False
+            return True
+
+        self.until(stable, "no transaction holds an offset")
+        done: set[tuple[int, int]] = set()
+        for partition, bounds in admin.bounds(topic, partitions).items():
+            last = committed.get(partition)
+            if last is not None:
+                left = offsets.decode(last.offset, last.metadata)
+                done |= {(partition, n) for n in range(bounds.end) if left.is_finished(n)}
+        return done
+
     def until(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> bool:
         """Wait for a condition; a violation of I13 if it does not come in time."""
         end = time.monotonic() + seconds
@@ -156,4 +183,7 @@ class Stage:
         """Delete a topic; returns when it is gone."""
         for future in self.admin.delete_topics([topic]).values():
             future.result(10)
-        self.until(lambda: topic not in self.log.admin().topics(), f"'{topic}' is gone", 10)
+        # Not ``self.log.admin()``: for 10 s it waits for a topic that it has made itself.
+        self.until(
+            lambda: topic not in self.admin.list_topics(timeout=10).topics, f"'{topic}' is gone", 10
+        )

@@ -32,13 +32,21 @@ def test_a_partition_that_cannot_go_on_stops_alone(damage: str) -> None:
                 admin.set_committed("pool.work", "tasks.work", {2: Committed(999, "")})
             else:
                 later = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(40)]
-                fleet.log.delete_before("tasks.work", 2, before.offset + 1)
+                fleet.log.delete_before("tasks.work", 2, before.offset + 3)
             host = await fleet.join("next")
             later = [await client.submit(work, n, key=f"key-{n % 17}") for n in range(40)]
             await asyncio.sleep(60)
             assert list(host.pools[0].shared.stopped) == [2]
-            assert host.pools[0].shared.stopped[2].code == ("E0802" if damage == "map" else "E0801")
-            assert "group seek" in host.pools[0].shared.stopped[2].hint
+            error = host.pools[0].shared.stopped[2]
+            assert error.code == ("E0802" if damage == "map" else "E0801")
+            at = before.offset
+            named = {
+                "map": f"the commit metadata at offset {at} cannot be read",
+                "start": f"offsets {at} to {at + 2} of tasks.work[2] were deleted",
+                "beyond": "the group is at offset 999 of tasks.work[2], which ends at ",
+            }
+            assert named[damage] in error.message
+            assert "group seek" in error.hint
             assert host.pools[0].failure is None
             for handle in later:
                 task = next(r for r in fleet.read("tasks.work") if _is(r, handle.task_id))
