@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from sys import intern
 from typing import NamedTuple, TypeVar, cast
@@ -116,13 +116,21 @@ def at(place: TopicPartition, offset: int) -> str:
     return f"{place[0]}[{place[1]}]@{offset}"
 
 
-def gather(log: Log, topics: Topics, pools: Sequence[str], *, stable: bool = True) -> Evidence:
+def gather(
+    log: Log,
+    topics: Topics,
+    pools: Sequence[str],
+    *,
+    stable: bool = True,
+    pause: Callable[[float], object] | None = None,
+) -> Evidence:
     """Read everything there is; DataLost if the log does not begin at offset 0 any more.
 
     LogError while an open transaction holds an offset of a pool, unless ``stable`` is false: then
-    it is what was committed before.
+    it is what was committed before. What is hidden behind an open transaction is not read, but
+    with ``pause`` (waits the seconds given) its end is waited for.
     """
-    collector = _Collector(log, topics, stable)
+    collector = _Collector(log, topics, stable, pause)
     collector.learn()
     for pool in pools:
         collector.tasks(pool)
@@ -135,10 +143,13 @@ def gather(log: Log, topics: Topics, pools: Sequence[str], *, stable: bool = Tru
 
 
 class _Collector:
-    def __init__(self, log: Log, topics: Topics, stable: bool) -> None:
+    def __init__(
+        self, log: Log, topics: Topics, stable: bool, pause: Callable[[float], object] | None
+    ) -> None:
         self._log = log
         self._topics = topics
         self._stable = stable
+        self._pause = pause
         self._admin = log.admin()
         self._exists = self._admin.topics()
         self.evidence = Evidence()
@@ -226,7 +237,7 @@ class _Collector:
                     "cannot be checked",
                     hint="check within the retention of the topics",
                 )
-        return read_all(self._log, topic, partitions, SystemClock())
+        return read_all(self._log, topic, partitions, SystemClock(), pause=self._pause)
 
     def _decode(self, record: Record, kind: type[R]) -> R | None:
         try:

@@ -119,6 +119,7 @@ def main() -> int:
     if asked.render:
         _write(json.loads((ROOT / RESULTS).read_text()))
         return 0
+    _check_names(asked.only)
     chosen = [
         f for f in faults(short=bool(asked.minutes)) if not asked.only or f.name in asked.only
     ]
@@ -150,7 +151,16 @@ def main() -> int:
         run.scenes(asked.only)
     code = _end(run, asked.record, _not_struck(run, chosen, asked) if os.environ.get("CI") else [])
     # Of a lane that came to its end, what it found is in its file.
-    return code if asked.storms_to is None else 0
+    return code if asked.storms_to is None or run.broken else 0
+
+
+def _check_names(only: Sequence[str]) -> None:
+    known = {part.name for part in (*faults(), *scenarios())}
+    if unknown := sorted(set(only) - known):
+        sys.exit(
+            f"error: --only {' '.join(unknown)}: no such kind or scenario\n"
+            f"hint: there are {', '.join(sorted(known))}"
+        )
 
 
 def _short(run: Run, chosen: Sequence[Fault], asked: argparse.Namespace) -> None:
@@ -180,6 +190,7 @@ def _whole(run: Run, chosen: Sequence[Fault], asked: argparse.Namespace) -> None
         if tasks >= asked.tasks and sum(len(s["faults"]) for s in storms) >= asked.faults:
             return
         run.storm(asked.brokers[number % len(asked.brokers)], chosen, part)
+    run.broken.append(f"{STORMS_MAX} storms did not come to the tasks and faults asked for")
 
 
 def _shares(asked: argparse.Namespace) -> list[list[str]]:
@@ -234,7 +245,9 @@ def _end(run: Run, record: bool, missing: Sequence[str]) -> int:
     print(f"{tasks:,} tasks, {struck:,} faults, {len(found):,} violations")
     if missing:
         print(f"left out, with CI set: {', '.join(missing)}")
-    if record:
+    if record and run.broken:
+        print("nothing is recorded of a run that broke off")
+    elif record:
         (ROOT / RESULTS).write_text(json.dumps(run.results, separators=(",", ":")) + "\n")
         _write(run.results)
     for lane in run.broken:

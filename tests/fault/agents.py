@@ -18,6 +18,8 @@ LEAK_BYTES = 1_500 * 2**20
 """More than the lane's supervisor allows a worker; where nobody kills it, it stops here."""
 LEAK_STEP_BYTES = 32 * 2**20
 FOR_EVER = 99
+CHARGES = {"labour": 7, "errand": 3}
+"""Micro-units of money that an attempt costs."""
 
 Fate = Literal["", "block", "seize", "leak", "exit", "segfault"]
 
@@ -64,8 +66,8 @@ async def meet(fate: Fate, ms: int) -> None:
 
 @agent(concurrency=100, retry=Retry(attempts=3, delay=0.2), timeout=30)
 async def labour(ctx: Context, work: Work) -> int:
-    """Works as long as it is told to, for 7 micro-units of money each attempt."""
-    ctx.charge("labour", amount_micros=7)
+    """Works as long as it is told to."""
+    ctx.charge("labour", amount_micros=CHARGES["labour"])
     if work.fate:
         await meet(work.fate, work.ms)
     elif work.ms:
@@ -81,7 +83,7 @@ async def labour(ctx: Context, work: Work) -> int:
 
 @agent(concurrency=50)
 async def errand(ctx: Context, what: Errand) -> int:
-    """Runs an errand, for 3 micro-units of money."""
-    ctx.charge("errand", amount_micros=3)
+    """Runs an errand."""
+    ctx.charge("errand", amount_micros=CHARGES["errand"])
     await asyncio.sleep(what.ms / 1000)
     return what.number

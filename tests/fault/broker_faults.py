@@ -5,15 +5,18 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from .fault import Field, Heal
+from .fault import Field, Heal, Missed
 
 TRANSACTION_PARTITIONS = 4
 """``transaction.state.log.num.partitions`` of the embedded Kafka."""
 ASK_S = 10.0
+FOUND_S = 30.0
+"""How long a coordinator may be on its way to another broker, after an earlier fault."""
 
 
 class _Broker:
@@ -75,13 +78,13 @@ class KillGroupCoordinator(_Broker):
     pause_s = (4.0, 9.0)
 
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
+        return _kill(field, _found(field, self._coordinator), "group coordinator, ")
+
+    def _coordinator(self, field: Field) -> int:
         group = field.topics.group("labour")
-        try:
-            described = _admin(field).describe_consumer_groups([group])[group].result(ASK_S)
-        except (KafkaException, TimeoutError):
-            # The group is without one at the moment, of an earlier fault.
-            return _kill(field, rng.choice(field.brokers))
-        return _kill(field, described.coordinator.id, "group coordinator, ")
+        # A client that nobody holds is gone before its answer comes.
+        client = _admin(field)
+        return client.describe_consumer_groups([group])[group].result(ASK_S).coordinator.id
 
 
 class KillTransactionCoordinator(_Broker):
@@ -94,13 +97,26 @@ class KillTransactionCoordinator(_Broker):
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
         name = field.topics.transactional_id("labour", rng.choice(field.slots))
         partition = java_hash(name) % TRANSACTION_PARTITIONS
-        try:
+
+        def coordinator(field: Field) -> int:
             state = _admin(field).list_topics("__transaction_state", ASK_S).topics
-            leader = state["__transaction_state"].partitions[partition].leader
-        except (KafkaException, KeyError):
-            leader = -1
-        chosen = leader if leader in field.brokers else rng.choice(field.brokers)
-        return _kill(field, chosen, "transaction coordinator, ")
+            return state["__transaction_state"].partitions[partition].leader
+
+        return _kill(field, _found(field, coordinator), "transaction coordinator, ")
+
+
+def _found(field: Field, ask: Callable[[Field], int]) -> int:
+    """The broker that ``ask`` names, as soon as it names one; Missed."""
+    named: list[int] = []
+
+    def answered() -> bool:
+        with suppress(KafkaException, TimeoutError, KeyError):
+            named.append(ask(field))
+        return bool(named) and named[-1] in field.brokers
+
+    if not field.until(answered, FOUND_S):
+        raise Missed(f"no broker coordinates it for {FOUND_S:.0f} s")
+    return named[-1]
 
 
 def java_hash(text: str) -> int:

@@ -24,6 +24,8 @@ class Struck:
     since: Literal["strike", "heal"] = "strike"
     """From when recovery counts."""
     reach: Literal["workers", "brokers"] = "workers"
+    missed: str = ""
+    """Why it does not count: there was nothing to strike, or it had no effect."""
 
     @property
     def window(self) -> Window:
@@ -64,12 +66,17 @@ def total_outside(span: Window, excused: Iterable[Window]) -> float:
 
 
 def windows(
-    diary: Sequence[Struck], *, partition: int | None = None, reach: str | None = None
+    diary: Sequence[Struck],
+    *,
+    partition: int | None = None,
+    reach: str | None = None,
+    since: str | None = None,
 ) -> list[Window]:
-    """The windows of the faults that hit this partition, or reach brokers."""
+    """The windows of the faults that hit this partition, reach brokers, or let nothing go on."""
     return [
         struck.window
         for struck in diary
         if (partition is None or struck.hits(partition))
         and (reach is None or struck.reach == reach)
+        and (since is None or struck.since == since)
     ]

@@ -17,6 +17,13 @@ from streams.verify import Violation
 Heal = Callable[[], None]
 
 
+class Missed(Exception):
+    """Raised by a strike or a heal: nothing was there to be struck, or it had no effect.
+
+    What was done is undone before it is raised; the fault does not count and is struck again.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """How a worker process is started in its slot, where it differs from the others."""
@@ -106,8 +113,20 @@ class Field(Protocol):
         """``end``, then ``start``."""
         ...
 
+    def asked_to_end(self, slot: str) -> None:
+        """Note that the slot's process was asked to drain by somebody else."""
+        ...
+
     def wait_for(self, slot: str, seconds: float = 30.0) -> bool:
         """Wait until the slot's process beats and owns partitions; False if it did not in time."""
+        ...
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for a condition; False if it did not come in time."""
+        ...
+
+    def wrong(self, what: str, where: str) -> None:
+        """Note a violation of I13 that the fault itself has seen."""
         ...
 
     def affects(

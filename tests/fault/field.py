@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from streams.catalog import Catalog
 from streams.clock import SystemClock
 from streams.kafka.log import KafkaLog
 from streams.loader import load
+from streams.ports import Log
 from streams.provision import apply, plan
 from streams.records import Task
 from streams.testing import Kafka
 from streams.threads import ThreadRunner
 from streams.topics import Topics
+from streams.verify import Violation
 
 from .fault import PLAIN, Ground, Launch
 from .follow import Follower
@@ -63,7 +66,7 @@ class LiveField:
         self.ground = ground
         self.clocks_ahead_micros: dict[str, int] = {}
         self.brokers: Sequence[int] = range(1, brokers + 1)
-        self.log = KafkaLog(kafka.bootstrap)
+        self.log: Log = KafkaLog(kafka.bootstrap)
         self.topics = Topics(prefix)
         self.scratch = scratch
         self.submissions = scratch / "submissions.log"
@@ -88,6 +91,8 @@ class LiveField:
             {"STREAMS_BOOTSTRAP": kafka.bootstrap, "STREAMS_PREFIX": prefix}, scratch
         )
         self.hit = Reach()
+        self.seen: list[Violation] = []
+        """What faults themselves have seen."""
 
     def open_up(self) -> None:
         """Start the workers, and the load when all of them own partitions."""
@@ -113,6 +118,14 @@ class LiveField:
 
         self.until(lambda: left() is None, REST_S)
         return left()
+
+    def send_home(self) -> None:
+        """Drain every worker, all at once: nothing is committed after it."""
+        leaving = [threading.Thread(target=self.end, args=(slot,)) for slot in SLOTS]
+        for thread in leaving:
+            thread.start()
+        for thread in leaving:
+            thread.join()
 
     def close(self) -> None:
         """End every process and thread of the deployment."""
@@ -165,6 +178,12 @@ class LiveField:
     def restart(self, slot: str, launch: Launch = PLAIN, *, keep: bool = False) -> None:
         self.end(slot, keep=keep)
         self.start(slot, launch)
+
+    def asked_to_end(self, slot: str) -> None:
+        self.workers.asked_to_end(slot)
+
+    def wrong(self, what: str, where: str) -> None:
+        self.seen.append(Violation("I13", what, where))
 
     def wait_for(self, slot: str, seconds: float = 30.0) -> bool:
         return self.until(lambda: bool(self.owned(slot)), seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,37 +15,43 @@ from streams.verify import Violation
 from streams.verify.evidence import Evidence, gather
 from streams.verify.rules import judge as judge_topics
 
-from . import submissions, verdict
-from .agents import EXIT_CODE
+from . import ends, submissions, verdict
+from .agents import CHARGES
 from .field import LiveField
 from .results import storm_results
 from .storm import Storm
 
-SEGFAULT = -11
 STABLE_S = 60.0
-ALLOWED_ENDS = (EXIT_CODE, SEGFAULT)
-"""How handlers of the workload end their worker."""
 
 
 def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
-    """The results of a storm, its violations among them."""
-    stable = field.until(lambda: _is_stable(field), STABLE_S)
-    evidence = gather(field.log, field.topics, field.pools, stable=stable)
-    set_right(evidence, field.clocks_ahead_micros)
-    asked = submissions.read(field.submissions)
-    report = judge_topics(evidence, asked.acknowledged, asked.uncertain)
-    lines = verdict.timelines(evidence, field.topics.tasks(field.pools[0]))
-    found = [
-        *report.violations,
+    """The results of a storm, its violations among them; its workers have ended then."""
+    at_rest = [
         *_at_rest(storm),
-        *_held(stable),
-        *verdict.stalls(lines, storm.diary),
-        *verdict.overdue(evidence, storm.diary),
-        *verdict.quits(storm.lives, storm.diary, ALLOWED_ENDS),
         *verdict.shown(storm.lives, storm.beats, storm.diary, storm.ended),
         *_listed(field, storm),
         *verdict.grown(storm.lives, storm.beats, storm.at_rest, len(field.brokers)),
         *verdict.left_behind(storm.files_left),
+    ]
+    field.send_home()
+    stable = field.until(lambda: _is_stable(field), STABLE_S)
+    # Behind a transaction that is still open may stand what should not be there.
+    pause = time.sleep if stable else None
+    evidence = gather(field.log, field.topics, field.pools, stable=stable, pause=pause)
+    set_right(evidence, field.clocks_ahead_micros)
+    asked = submissions.read(field.submissions)
+    report = judge_topics(evidence, asked.acknowledged, asked.uncertain)
+    lines = verdict.timelines(evidence, field.topics.tasks(field.pools[0]))
+    heard = {beat.pid for beat in storm.beats}
+    found = [
+        *report.violations,
+        *ends.outcomes(evidence, asked.natures, CHARGES),
+        *at_rest,
+        *field.seen,
+        *_held(stable),
+        *verdict.stalls(lines, storm.diary),
+        *verdict.overdue(evidence, storm.diary, storm.lives),
+        *ends.quits(storm.lives, storm.diary, ends.deadly(evidence, asked.natures), heard),
     ]
     return storm_results(storm, evidence, lines, report, len(asked.uncertain), found)
 

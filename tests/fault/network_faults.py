@@ -6,13 +6,16 @@ import random
 from typing import cast
 
 from . import namespaces, skew
-from .fault import Field, Heal, Launch
+from .fault import Field, Heal, Launch, Missed
 from .ground import BEHIND_PROXY, IN_NAMESPACE, Network
 from .proxy import END_TXN, TXN_OFFSET_COMMIT, Proxy, Rule
+from .skew import HOUR_S
+from .worker_faults import BACK_S, at_work
 
 LOSS = (0.05, 0.3)
-HOUR_S = 3_600
 SKEWED = "skewed"
+EFFECT_S = 20.0
+"""How long a fault goes on beyond its pause if it has met nothing yet."""
 
 
 class _OnLine:
@@ -33,10 +36,19 @@ class _OnProxy(_OnLine):
     """What the proxy does to the lines that pass through it, until it is mended."""
 
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        field.affects(BEHIND_PROXY, field.owned(BEHIND_PROXY), reach="brokers")
+        slot = at_work(field, BEHIND_PROXY)
+        field.affects(slot, field.owned(slot), reach="brokers")
         proxy = _network(field).proxy
+        before = proxy.touched
         self._spoil(proxy, rng)
-        return proxy.mend
+
+        def heal() -> None:
+            met = field.until(lambda: proxy.touched > before, EFFECT_S)
+            proxy.mend()
+            if not met:
+                raise Missed("nothing passed that it could have met")
+
+        return heal
 
     def _spoil(self, proxy: Proxy, rng: random.Random) -> None:
         raise NotImplementedError
@@ -67,14 +79,15 @@ class ReplyLate(_OnProxy):
 
 
 class RequestLate(_OnProxy):
-    """An EndTxn arrives when its client has hung up and gone on."""
+    """A request arrives when its client has hung up and gone on."""
 
-    name = "end-txn-arrives-late"
+    def __init__(self, name: str, kind: int) -> None:
+        self.name = name
+        self._kinds = frozenset({kind})
 
     def _spoil(self, proxy: Proxy, rng: random.Random) -> None:
         delay_s, times = rng.uniform(1.0, 6.0), rng.randint(1, 4)
-        kinds = frozenset({END_TXN})
-        proxy.rules = [Rule("request", kinds, delay_s=delay_s, hang_up=True, times=times)]
+        proxy.rules = [Rule("request", self._kinds, delay_s=delay_s, hang_up=True, times=times)]
 
 
 class LineHeld(_OnProxy):
@@ -149,7 +162,14 @@ class ClockAhead(_OnLine):
         field.clocks_ahead_micros[SKEWED] = HOUR_S * 1_000_000
         environment = skew.ahead(HOUR_S, field.scratch)
         field.start(SKEWED, Launch(environment=environment))
-        return lambda: field.end(SKEWED)
+        joined = field.wait_for(SKEWED, BACK_S)
+
+        def heal() -> None:
+            field.end(SKEWED)
+            if not joined:
+                raise Missed(f"the worker owned nothing within {BACK_S:.0f} s")
+
+        return heal
 
 
 def network_faults() -> list[_OnLine]:
@@ -159,7 +179,8 @@ def network_faults() -> list[_OnLine]:
         ReplyLost("txn-offset-commit-reply-lost", TXN_OFFSET_COMMIT),
         ReplyLate("end-txn-reply-late", END_TXN),
         ReplyLate("txn-offset-commit-reply-late", TXN_OFFSET_COMMIT),
-        RequestLate(),
+        RequestLate("end-txn-arrives-late", END_TXN),
+        RequestLate("txn-offset-commit-arrives-late", TXN_OFFSET_COMMIT),
         LineHeld(),
         LineRefused(),
         WireCut(),
@@ -174,7 +195,8 @@ def _network(field: Field) -> Network:
 
 
 def _wire(field: Field) -> namespaces.Namespaces:
-    field.affects(IN_NAMESPACE, field.owned(IN_NAMESPACE), reach="brokers")
+    slot = at_work(field, IN_NAMESPACE)
+    field.affects(slot, field.owned(slot), reach="brokers")
     wire = _network(field).wire
     assert wire is not None, "the fault says what it needs"
     return wire

@@ -12,7 +12,7 @@ from fastavro import parse_schema, schemaless_writer
 from streams.avro import learn, own_schemas
 from streams.records import Task
 
-from .fault import Field, Heal
+from .fault import Field, Heal, Missed
 
 COUNT = 50
 WRITTEN_S = 10.0
@@ -63,9 +63,11 @@ class NewerWriter:
             lambda error: failed.append(error) if error is not None else None,
         )
         # A real writer submits nothing with a schema that is not in the log.
-        if producer.flush(WRITTEN_S) == 0 and not failed:
-            field.submit_as(schema.encode, COUNT)
+        written = producer.flush(WRITTEN_S) == 0 and not failed
         producer.close()
+        if not written:
+            raise Missed("its schema could not be written")
+        field.submit_as(schema.encode, COUNT)
         return None
 
     def close(self) -> None:

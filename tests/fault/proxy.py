@@ -126,6 +126,8 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._connections: set[Connection] = set()
+        self.touched = 0
+        """Frames that a rule has struck or that were held, and connections that were refused."""
 
     @property
     def bootstrap(self) -> str:
@@ -166,7 +168,9 @@ class Proxy:
 
     def rule_for(self, frame: Frame) -> Rule | None:
         """The rule that strikes this frame."""
-        return next((rule for rule in self._rules if rule.takes(frame, self._rng)), None)
+        rule = next((rule for rule in self._rules if rule.takes(frame, self._rng)), None)
+        self.touched += rule is not None
+        return rule
 
     # -- the thread ----------------------------------------------------------------------
 
@@ -205,6 +209,7 @@ class Proxy:
         self, n: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         if self._line == "refused" or self._stopping.is_set():
+            self.touched += 1
             writer.transport.abort()
             return
         connection = Connection(self, writer, self._flowing)
@@ -222,6 +227,7 @@ class Proxy:
             else:
                 self._flowing.set()
             if line == "refused":
+                self.touched += len(self._connections)
                 for connection in list(self._connections):
                     connection.abort()
 
@@ -314,7 +320,9 @@ class Connection:
                 due, data = await queue.get()
                 if (left_s := due - now()) > 0:
                     await asyncio.sleep(left_s)
-                await self._flowing.wait()
+                if not self._flowing.is_set():
+                    self._proxy.touched += 1
+                    await self._flowing.wait()
                 if not data:
                     return
                 writer.write(data)

@@ -61,7 +61,7 @@ def storm_results(
 ) -> dict[str, Any]:
     """One storm; times in seconds since its first fault could strike."""
     faults: list[dict[str, Any]] = []
-    for struck in storm.diary:
+    for struck in storm.struck:
         felt = recovery(struck, lines)
         faults.append(
             {
@@ -83,6 +83,7 @@ def storm_results(
         "uncertain": uncertain,
         "worker_starts": len(storm.lives),
         "faults": faults,
+        "missed": len(storm.diary) - len(faults),
         "goodput": goodput(storm, evidence),
         "violations": [asdict(violation) for violation in found],
     }

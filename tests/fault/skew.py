@@ -7,12 +7,9 @@ know nothing, so that they last as long as the clock is ahead.
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import subprocess
 from pathlib import Path
-
-from .fault import Field, Heal, Launch
 
 SOURCE = Path(__file__).with_name("clock.c")
 COMPILE_TIMEOUT_S = 30
@@ -43,27 +40,3 @@ def ahead(seconds: int, scratch: Path) -> dict[str, str]:
 
 def _compiler() -> str | None:
     return shutil.which("cc") or shutil.which("gcc")
-
-
-class WrongClock:
-    """Implements ``Fault``: a worker is started again with its clock an hour ahead or behind."""
-
-    name = "wrong-clock"
-    brokers = frozenset({1, 3})
-    pause_s = (4.0, 10.0)
-
-    def __init__(self) -> None:
-        self.needs = needs()
-
-    def ready(self, field: Field) -> None:
-        pass
-
-    def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        slot, seconds = rng.choice(field.slots), rng.choice((HOUR_S, -HOUR_S))
-        field.affects(slot, field.owned(slot))
-        field.restart(slot, Launch(environment=ahead(seconds, field.scratch)))
-        field.wait_for(slot)
-        return lambda: field.restart(slot)
-
-    def close(self) -> None:
-        pass

@@ -12,7 +12,7 @@ from pathlib import Path
 from streams.testing import Kafka
 
 from .diary import Struck
-from .fault import Fault
+from .fault import Fault, Missed
 from .field import LiveField, Reach
 from .follow import Beat
 from .ground import ground_of
@@ -21,6 +21,8 @@ from .workers import Life, Sample
 
 CALM_S = 4.0
 """Before the first fault and after the last: what a process holds at rest is measured there."""
+MISSES_MAX = 5
+"""Of one kind, one after the other: then it is the lane that does not work."""
 REST_S = (0.3, 3.0)
 """Between a heal and the next strike: the next one often meets the recovery from the last."""
 
@@ -53,6 +55,16 @@ class Storm:
     left: str | None = None
     """What had not ended long after the load did."""
 
+    @property
+    def struck(self) -> list[Struck]:
+        """The faults that count."""
+        return [each for each in self.diary if not each.missed]
+
+    def misses(self, kind: str) -> int:
+        """How many faults of a kind have met nothing since one of them last did."""
+        of_kind = [bool(each.missed) for each in self.diary if each.kind == kind]
+        return next((n for n, missed in enumerate(reversed(of_kind)) if not missed), len(of_kind))
+
 
 def rage(
     field: LiveField,
@@ -73,12 +85,21 @@ def rage(
     storm.began = time.time()
     field.until(lambda: False, CALM_S)
     until = time.monotonic() + aim.seconds
-    for number, (fault, rng) in enumerate(draw(chosen, seed)):
-        enough = field.follower.results >= aim.tasks and number >= aim.faults
-        if number >= len(chosen) and (enough or time.monotonic() > until):
+    owed = {fault.name for fault in chosen}
+    for fault, rng in draw(chosen, seed):
+        enough = field.follower.results >= aim.tasks and len(storm.struck) >= aim.faults
+        over = enough or time.monotonic() > until
+        if over and not owed:
             break
-        storm.diary.append(strike(field, fault, rng))
-        _tell(storm.diary[-1], number, field, say)
+        if over and fault.name not in owed:
+            continue
+        struck = strike(field, fault, rng)
+        storm.diary.append(struck)
+        _tell(storm, field, say)
+        if struck.missed:
+            assert storm.misses(fault.name) < MISSES_MAX, f"{fault.name}: {struck.missed}"
+        else:
+            owed.discard(fault.name)
         field.until(lambda: False, rng.uniform(*REST_S))
     storm.left = field.come_to_rest()
     field.until(lambda: False, CALM_S)
@@ -89,13 +110,18 @@ def rage(
 def strike(field: LiveField, fault: Fault, rng: random.Random) -> Struck:
     """Strike one fault, wait, heal it; returns when it is healed."""
     field.hit = Reach()
-    struck = time.time()
-    heal = fault.strike(field, rng)
-    field.until(lambda: False, rng.uniform(*fault.pause_s))
-    if heal is not None:
-        heal()
+    struck, missed = time.time(), ""
+    try:
+        heal = fault.strike(field, rng)
+        field.until(lambda: False, rng.uniform(*fault.pause_s))
+        if heal is not None:
+            heal()
+    except Missed as why:
+        missed = str(why)
     hit = field.hit
-    return Struck(fault.name, hit.target, struck, time.time(), hit.partitions, hit.since, hit.reach)
+    return Struck(
+        fault.name, hit.target, struck, time.time(), hit.partitions, hit.since, hit.reach, missed
+    )
 
 
 def _look(storm: Storm, field: LiveField) -> None:
@@ -108,11 +134,14 @@ def _look(storm: Storm, field: LiveField) -> None:
     storm.beats = field.follower.beats
 
 
-def _tell(struck: Struck, number: int, field: LiveField, say: Callable[[str], None]) -> None:
+def _tell(storm: Storm, field: LiveField, say: Callable[[str], None]) -> None:
+    struck = storm.diary[-1]
+    number = "" if struck.missed else len(storm.struck)
     took = struck.healed - struck.struck
+    after = f"{field.follower.results:>9,} ended, {field.submitter.open:>5,} open"
     say(
-        f"{number + 1:>4} {struck.kind:<28} {struck.target:<30} {took:5.1f} s   "
-        f"{field.follower.results:>9,} ended, {field.submitter.open:>5,} open"
+        f"{number:>4} {struck.kind:<30} {struck.target:<30} {took:5.1f} s   "
+        f"{f'missed: {struck.missed}' if struck.missed else after}"
     )
 
 

@@ -1,7 +1,7 @@
 """The independent log of submissions: on disk, written before a record is produced and after.
 
-One line each: ``I <task id> <hash of the input>`` before the record is given to the client,
-``A <task id>`` when a broker acknowledged it, ``F <task id> <error>`` when the client gave up.
+One line each: ``I <task id> <hash of the input> <nature>`` before the record is given to the
+client, ``A <task id>`` when a broker acknowledged it, ``F <task id> <error>`` when it gave up.
 A task with its intent alone, or given up, may or may not be in the topics. ``R <n>`` is the
 acknowledgement of n raw records that are no tasks.
 """
@@ -20,6 +20,8 @@ class Submissions:
 
     acknowledged: dict[str, str] = field(default_factory=dict[str, str])
     uncertain: dict[str, str] = field(default_factory=dict[str, str])
+    natures: dict[str, str] = field(default_factory=dict[str, str])
+    """What each task is, a word of ``workload.nature``: by it the verdict knows how it must end."""
 
 
 class SubmissionLog:
@@ -29,9 +31,9 @@ class SubmissionLog:
         self._file = path.open("ab", buffering=0)
         self._lock = threading.Lock()
 
-    def intend(self, tasks: Iterable[tuple[str, str]]) -> None:
-        """Note what will be produced: (task id, hash of the input)."""
-        self._write(f"I {task_id} {digest}\n" for task_id, digest in tasks)
+    def intend(self, tasks: Iterable[tuple[str, str, str]]) -> None:
+        """Note what will be produced: (task id, hash of the input, nature)."""
+        self._write(f"I {task_id} {digest} {nature}\n" for task_id, digest, nature in tasks)
 
     def acknowledge(self, task_ids: Iterable[str]) -> None:
         """Note what a broker has taken."""
@@ -58,6 +60,7 @@ def read(path: Path) -> Submissions:
             continue
         if kind == "I":
             found.uncertain[fields[0]] = fields[1]
+            found.natures[fields[0]] = fields[2]
         elif kind == "A":
             found.acknowledged[fields[0]] = found.uncertain.pop(fields[0])
     return found

@@ -22,6 +22,8 @@ from .workers import Life, Sample
 
 PROGRESS_S = 60.0
 """I13: after a heal a partition with open tasks has a new result within this."""
+STANDSTILL_S = 120.0
+"""I13: faults may follow each other, but a partition recovers from one in half of this."""
 GRACE_S = 10.0
 """I13: an attempt is told to end at its deadline, and cut off 5 s later; the rest is the load."""
 SHOWN_DEAD_S = DEAD_AFTER_MS / 1000 + 5.0
@@ -88,17 +90,21 @@ def timelines(evidence: Evidence, topic: str) -> dict[int, Partition]:
 
 def stalls(lines: Mapping[int, Partition], diary: Sequence[Struck]) -> Iterator[Violation]:
     """I13: no partition with open tasks is without a result for longer than PROGRESS_S after
-    the faults that hit it were healed."""
+    the faults that hit it were healed, nor, however it is struck, for longer than STANDSTILL_S
+    beside the times in which nothing could go on."""
+    outages = windows(diary, since="heal")
     for partition, line in sorted(lines.items()):
         excused = windows(diary, partition=partition)
         for since, until in silences(line):
             if until - since <= PROGRESS_S:
                 continue
-            lasted = longest_outside((since, until), excused)
-            if lasted > PROGRESS_S:
+            alone = longest_outside((since, until), excused)
+            in_all = total_outside((since, until), outages)
+            if alone > PROGRESS_S or in_all > STANDSTILL_S:
                 yield Violation(
                     "I13",
-                    f"had open tasks and no result for {lasted:.1f} s without a fault",
+                    f"had open tasks and no result for {in_all:.1f} s, "
+                    f"{alone:.1f} of them without a fault",
                     f"partition {partition} at {since:.3f}",
                 )
 
@@ -115,9 +121,13 @@ def silence(line: Partition, number: int) -> Window:
     return (max(line.ended[number - 1], since) if number else since), line.ended[number]
 
 
-def overdue(evidence: Evidence, diary: Sequence[Struck]) -> Iterator[Violation]:
-    """I13: no attempt runs on beyond its task's deadline and GRACE_S."""
-    excused = windows(diary)
+def overdue(
+    evidence: Evidence, diary: Sequence[Struck], lives: Iterable[Life]
+) -> Iterator[Violation]:
+    """I13: no attempt runs on beyond its task's deadline and GRACE_S, but for brokers that do not
+    answer and processes that are stopped."""
+    stopped = [window for life in lives for window in life.stops]
+    excused = [*windows(diary, reach="brokers"), *stopped]
     for task_id, ended in evidence.results.items():
         task = evidence.tasks.get(task_id)
         if task is None or not task.deadline:
@@ -127,28 +137,6 @@ def overdue(evidence: Evidence, diary: Sequence[Struck]) -> Iterator[Violation]:
             yield Violation(
                 "I13", f"was in flight {until - since:.1f} s after its deadline", task_id
             )
-
-
-def quits(
-    lives: Iterable[Life], diary: Sequence[Struck], allowed: Iterable[int]
-) -> Iterator[Violation]:
-    """I13: no worker ends by itself, but by what the handlers do to it (``allowed``).
-
-    One that is started while no broker answers may give that up.
-    """
-    expected = {0, *allowed}
-    outages = [(s, u + RECOVERED_S) for s, u in windows(diary, reach="brokers")]
-    for life in lives:
-        if life.code is None or life.struck or life.code in expected:
-            continue
-        span = life.started, life.ended or life.started
-        if life.code == NO_BROKER and longest_outside(span, outages) < NO_BROKER_S:
-            continue
-        if "PYTHONPATH" in life.launch.environment:
-            continue  # older code, which had its own faults
-        yield Violation(
-            "I13", f"ended by itself with {life.code}: {life.log}", f"worker {life.slot}"
-        )
 
 
 # -- I14 ------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import tarfile
 from io import BytesIO
 from pathlib import Path
 
-from .fault import Field, Heal, Launch
+from .fault import Field, Heal, Launch, Missed
+from .worker_faults import BACK_S, any_at_work, back
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDER = "d0651e7"
@@ -45,14 +46,16 @@ class OlderVersion:
             archive.extractall(self._code, filter="data")
 
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        slot = rng.choice(field.slots)
+        slot = any_at_work(field, rng)
         field.affects(slot, field.owned(slot))
         field.restart(slot, Launch(environment={"PYTHONPATH": str(self._code)}))
-        field.wait_for(slot)
+        joined = field.wait_for(slot, BACK_S)
 
         def heal() -> None:
             field.restart(slot)
-            field.wait_for(slot)
+            back(field, slot)
+            if not joined:
+                raise Missed(f"the older worker owned nothing within {BACK_S:.0f} s")
 
         return heal
 

@@ -8,16 +8,40 @@ import time
 
 from streams.catalog import Catalog
 from streams.clock import SystemClock
-from streams.errors import StreamsError
+from streams.errors import StreamsError, WaitTimeout
 from streams.inspect.drain import drain_worker
 from streams.threads import ThreadRunner
 
-from .fault import Field, Heal, Launch
+from .fault import Field, Heal, Launch, Missed
 
 CHURN_EVERY_S = 2.0
 EXTRAS_MAX = 2
 """Workers beside those of the slots."""
 DRAIN_S = 40.0
+AT_WORK_S = 30.0
+"""How long a fault waits for a worker that has something to lose."""
+BACK_S = 60.0
+"""How long a worker may need to own partitions again."""
+AGAIN = 0.25
+"""The share of killed workers of which the next start is killed too."""
+
+
+def at_work(field: Field, *slots: str) -> str:
+    """The first of the slots whose worker owns partitions, as soon as one does; Missed."""
+    if not field.until(lambda: any(map(field.owned, slots)), AT_WORK_S):
+        raise Missed(f"nobody at work in {', '.join(slots)}")
+    return next(slot for slot in slots if field.owned(slot))
+
+
+def any_at_work(field: Field, rng: random.Random) -> str:
+    """One of the workers that own partitions; Missed."""
+    return at_work(field, *rng.sample(field.slots, len(field.slots)))
+
+
+def back(field: Field, slot: str) -> None:
+    """Wait until the slot's worker owns partitions again: that it does not is a violation."""
+    if not field.wait_for(slot, BACK_S):
+        field.wrong(f"owns nothing {BACK_S:.0f} s after it was started again", f"worker {slot}")
 
 
 class _Simple:
@@ -34,15 +58,17 @@ class _Simple:
 
 
 class KillWorker(_Simple):
-    """kill -9; a supervisor starts it again in its slot."""
+    """kill -9; a supervisor starts it again in its slot, and now and then that is killed too."""
 
     name = "kill-worker"
     pause_s = (0.5, 4.0)
 
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        slot = rng.choice(field.slots)
+        slot = any_at_work(field, rng)
         field.affects(slot, field.owned(slot))
         field.kill(slot, again_s=rng.uniform(0.0, 2.0))
+        if rng.random() < AGAIN:
+            return lambda: field.kill(slot)
         return None
 
 
@@ -53,7 +79,7 @@ class LoseWorker(_Simple):
     pause_s = (8.0, 12.0)
 
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        slot = rng.choice(field.slots)
+        slot = any_at_work(field, rng)
         field.affects(slot, field.owned(slot))
         field.kill(slot, again_s=None)
         return lambda: field.start(slot)
@@ -66,7 +92,7 @@ class StopWorker(_Simple):
     pause_s = (6.5, 11.0)
 
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
-        slot = rng.choice(field.slots)
+        slot = any_at_work(field, rng)
         field.affects(slot, field.owned(slot))
         field.stop(slot)
         return lambda: field.go_on(slot)
@@ -82,7 +108,7 @@ class RollingRestart(_Simple):
         field.affects("all workers")
         for slot in rng.sample(field.slots, len(field.slots)):
             field.restart(slot)
-            field.wait_for(slot)
+            back(field, slot)
         return None
 
 
@@ -95,13 +121,20 @@ class RollingRestartKeep(_Simple):
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
         field.affects("all workers")
         catalog = Catalog(field.log, field.topics, SystemClock(), ThreadRunner())
+        drained = 0
         for slot in rng.sample(field.slots, len(field.slots)):
+            field.asked_to_end(slot)
             try:
                 drain_worker(field.log, field.topics, catalog, SystemClock(), slot, True, DRAIN_S)
+            except WaitTimeout as late:
+                field.wrong(late.message, f"worker {slot}")
             except StreamsError:
                 # It is dying of another fault: then there is nothing to drain.
                 continue
-            field.wait_for(slot)
+            drained += 1
+            back(field, slot)
+        if not drained:
+            raise Missed("no worker could be drained")
         return None
 
 
@@ -118,9 +151,12 @@ class Churn(_Simple):
     def strike(self, field: Field, rng: random.Random) -> Heal | None:
         field.affects("extra workers")
         extras: list[str] = []
+        joined: set[str] = set()
         leaving: list[threading.Thread] = []
 
         def leave() -> None:
+            if field.owned(extras[0]):
+                joined.add(extras[0])
             thread = threading.Thread(target=field.end, args=(extras.pop(0),))
             thread.start()
             leaving.append(thread)
@@ -138,6 +174,8 @@ class Churn(_Simple):
             leave()
         for thread in leaving:
             thread.join()
+        if not joined:
+            raise Missed("no worker that joined came to own anything")
         return None
 
 

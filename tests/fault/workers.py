@@ -55,8 +55,12 @@ class Life:
     launch: Launch = PLAIN
     ended: float | None = None
     code: int | None = None
-    struck: bool = False
-    """It was told or made to end, by a signal of ours."""
+    killed: bool = False
+    """By us, with SIGKILL."""
+    asked: bool = False
+    """To drain, by us."""
+    overran: bool = False
+    """It was asked, and had not ended END_S later."""
     stops: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     """When SIGSTOP held it."""
     samples: list[Sample] = field(default_factory=list[Sample])
@@ -108,8 +112,7 @@ class Workers:
                 held.kept = again_s is not None
                 held.again_at = None if again_s is None else time.monotonic() + again_s
                 return
-            self._strike(held)
-            held.process.kill()
+            self._kill(held)
             held.process.wait()
             held.kept = again_s is not None
             self._bury(held, again_s or 0.0)
@@ -139,16 +142,25 @@ class Workers:
             process = held.process
             if process is None:
                 return
-            self._strike(held)
+            life = held.life
+            assert life is not None
+            life.asked = True
             process.send_signal(signal.SIGUSR1 if keep else signal.SIGTERM)
         try:
             process.wait(END_S)
         except subprocess.TimeoutExpired:
+            life.overran = True
             process.kill()
             process.wait()
         with self._lock:
             if held.process is process:
                 self._bury(held, 0.0)
+
+    def asked_to_end(self, slot: str) -> None:
+        """Note that somebody else asks it to drain."""
+        life = self.life(slot)
+        if life is not None:
+            life.asked = True
 
     def close(self) -> None:
         """Kill what is left; the thread ends."""
@@ -214,9 +226,11 @@ class Workers:
         held.again_at = None
         self.lives.append(held.life)
 
-    def _strike(self, held: _Slot) -> None:
+    def _kill(self, held: _Slot) -> None:
+        assert held.process is not None
         assert held.life is not None
-        held.life.struck = True
+        held.life.killed = True
+        held.process.kill()
 
     def _bury(self, held: _Slot, again_s: float) -> None:
         assert held.process is not None
@@ -249,8 +263,7 @@ class Workers:
                 if held.process is None or life is None or not life.samples:
                     continue
                 if life.samples[-1].rss_bytes > RSS_MAX:
-                    self._strike(held)
-                    held.process.kill()
+                    self._kill(held)
 
 
 def _target(process: Path, name: str) -> str:

@@ -56,6 +56,19 @@ class Piece:
     """Its deadline is near."""
     encode: Callable[[Task], bytes] = encode
 
+    @property
+    def nature(self) -> str:
+        """What its end depends on, in one word: ``gives-up``, ``fails-2``, ``exit``, ``plain``;
+        with ``+short`` it may expire."""
+        work = self.work
+        if work.fate:
+            word = work.fate
+        elif work.gives_up:
+            word = "gives-up"
+        else:
+            word = f"fails-{work.fails}" if work.fails else "plain"
+        return word + "+short" * self.short
+
 
 def pieces(rng: random.Random) -> Iterator[Piece]:
     """The endless mix: most tasks take nothing to 20 ms, a few seconds; some fail, cause, expire.
@@ -194,7 +207,7 @@ class Submitter:
 
     def _send(self, batch: list[Piece | bytes]) -> None:
         records: list[tuple[str | None, str, int, bytes, bytes]] = []
-        intents: list[tuple[str, str]] = []
+        intents: list[tuple[str, str, str]] = []
         for piece in batch:
             if isinstance(piece, bytes):
                 name, count = self._card.topics[0].name, self._card.topics[0].partitions
@@ -212,7 +225,7 @@ class Submitter:
                 tenant=piece.tenant,
                 deadline=now + (SHORT_MICROS if piece.short else DAY_MICROS // 2),
             )
-            intents.append((task.task_id, input_hash(body)))
+            intents.append((task.task_id, input_hash(body), piece.nature))
             records.append((task.task_id, *outgoing(self._card, task, piece.encode(task))))
         self._notes.intend(intents)
         for record in records:

@@ -75,7 +75,7 @@ def test_the_submission_log_knows_what_was_acknowledged_and_what_is_uncertain(
 ) -> None:
     path = tmp_path / "log"
     notes = SubmissionLog(path)
-    notes.intend([("a", "01"), ("b", "02"), ("c", "03")])
+    notes.intend([("a", "01", "plain"), ("b", "02", "exit"), ("c", "03", "fails-2+short")])
     notes.acknowledge(["a"])
     notes.give_up("b", "_MSG_TIMED_OUT")
     notes.close()
@@ -84,6 +84,7 @@ def test_the_submission_log_knows_what_was_acknowledged_and_what_is_uncertain(
     found = submissions.read(path)
     assert found.acknowledged == {"a": "01"}
     assert found.uncertain == {"b": "02", "c": "03"}
+    assert found.natures == {"a": "plain", "b": "exit", "c": "fails-2+short"}
 
 
 def test_the_load_has_what_it_should_have_of_everything() -> None:
@@ -98,6 +99,8 @@ def test_the_load_has_what_it_should_have_of_everything() -> None:
     assert len({piece.tenant for piece in made}) > 3
     assert not any(work.fate for work in works), "fates are struck, not drawn"
     assert all(work.fate == name for name, work in FATES.items())
+    natures = {piece.nature.removesuffix("+short") for piece in made}
+    assert natures == {"plain", "gives-up", "fails-1", "fails-2", "fails-99"}
 
 
 def test_a_newer_writers_task_reads_as_ours_once_its_schema_is_known() -> None:
@@ -129,6 +132,7 @@ def results(**other: Any) -> dict[str, Any]:
         "seconds": 60.0,
         "tasks": 1234,
         "uncertain": 3,
+        "missed": 2,
         "worker_starts": 4,
         "goodput": [10, 20, 30],
         "faults": [fault | {"back_s": back, "pause_s": 2.0} for back in (1.0, 2.0, None)],

@@ -90,26 +90,29 @@ def test_a_fault_excuses_its_partitions_until_it_is_healed_and_a_minute_longer()
     assert [*verdict.stalls(lines, [struck(10, 50, partitions=(1,))])]
 
 
+def test_faults_that_follow_each_other_do_not_excuse_a_partition_for_ever() -> None:
+    diary = [struck(at, at + 50) for at in range(10, 190, 52)]
+    assert not [*verdict.stalls(line([(0, 0, 1), (1, 100, 101)]), diary)]
+    (found,) = verdict.stalls(line([(0, 0, 1), (1, 200, 201)]), diary)
+    assert "200.0 s" in found.message
+    away = [replace(each, since="heal") for each in diary]
+    assert not [*verdict.stalls(line([(0, 0, 1), (1, 200, 201)]), away)]
+
+
 def test_an_attempt_that_outlasts_its_deadline_is_found() -> None:
     late = evidence([(0, 0, 30)], deadline=15)
-    assert [found.where for found in verdict.overdue(late, [])] == ["t0"]
-    assert not [*verdict.overdue(late, [struck(14, 25)])]
-    assert not [*verdict.overdue(evidence([(0, 0, 30)], deadline=21), [])]
+    assert [found.where for found in verdict.overdue(late, [], [])] == ["t0"]
+    assert [*verdict.overdue(late, [struck(14, 25)], [])], "a worker's death is no excuse"
+    assert not [*verdict.overdue(late, [struck(14, 25, reach="brokers")], [])]
+    assert not [*verdict.overdue(late, [], [Life("a", 7, 0.0, LOG, stops=[(14, 25)])])]
+    assert not [*verdict.overdue(evidence([(0, 0, 30)], deadline=21), [], [])]
     waited = evidence([(0, 30, 31)], deadline=15)
-    assert not [*verdict.overdue(waited, [])], "it expired before it began"
+    assert not [*verdict.overdue(waited, [], [])], "it expired before it began"
 
 
 def life(code: int | None = None, **other: object) -> Life:
     ended = None if code is None else 100.0
     return Life("a", 7, 0.0, LOG, ended=ended, code=code, **other)  # type: ignore[arg-type]
-
-
-def test_a_worker_that_ends_by_itself_is_found() -> None:
-    assert not [*verdict.quits([life(), life(0), life(77), life(-9, struck=True)], [], [77])]
-    older = life(1, launch=Launch(environment={"PYTHONPATH": "older"}))
-    assert not [*verdict.quits([older], [], [77])]
-    (found,) = verdict.quits([life(1)], [], [77])
-    assert (found.invariant, found.where) == ("I13", "worker a")
 
 
 def test_what_a_wrong_clock_wrote_is_set_right() -> None:
@@ -118,12 +121,6 @@ def test_what_a_wrong_clock_wrote_is_set_right() -> None:
     set_right(world, {"a": 3_600_000_000})
     assert (world.results["t0"].started_at, world.results["t0"].finished_at) == (0, 1_000_000)
     assert world.results["t1"].started_at == 1_000_000
-
-
-def test_a_worker_that_is_started_without_a_broker_may_give_up() -> None:
-    assert [*verdict.quits([life(3)], [], [])]
-    assert not [*verdict.quits([life(3)], [struck(0, 99, reach="brokers")], [])]
-    assert [*verdict.quits([life(3)], [struck(0, 99, reach="workers")], [])]
 
 
 # -- I14 ------------------------------------------------------------------------------------
