@@ -38,14 +38,16 @@ def judge(field: LiveField, storm: Storm) -> dict[str, Any]:
     # Behind a transaction that is still open may stand what should not be there.
     pause = time.sleep if stable else None
     evidence = gather(field.log, field.topics, field.pools, stable=stable, pause=pause)
-    set_right(evidence, field.clocks_ahead_micros)
     asked = submissions.read(field.submissions)
+    # A deadline has passed by the clock of whoever runs the task.
+    ended_otherwise = [*ends.outcomes(evidence, asked.natures, CHARGES)]
+    set_right(evidence, field.clocks_ahead_micros)
     report = judge_topics(evidence, asked.acknowledged, asked.uncertain)
     lines = verdict.timelines(evidence, field.topics.tasks(field.pools[0]))
     heard = {beat.pid for beat in storm.beats}
     found = [
         *report.violations,
-        *ends.outcomes(evidence, asked.natures, CHARGES),
+        *ended_otherwise,
         *at_rest,
         *field.seen,
         *_held(stable),

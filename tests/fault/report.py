@@ -16,7 +16,7 @@ CHECKED = {
     "I5": "costs add up exactly, per tenant and overall",
     "I8": "tasks of one key run one after the other",
     "I13": "a partition with open tasks goes on within 60 s of healing; no attempt outlasts its "
-    "deadline; no worker ends by itself",
+    "deadline; a worker ends only if asked, in time, or by what a task does to it",
     "I14": "a poison delays no other key by more than one retry interval",
     "I16": "a dead worker is shown as dead within session + 5 s, a live one never for long",
     "I17": "files, threads, clients, memory, disk of workers that survive stay where they were",
