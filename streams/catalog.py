@@ -44,7 +44,7 @@ def read_all(
 
     A transaction that is open hides what was committed behind it, and reading ends before it;
     with ``pause`` (waits the seconds given) its end is waited for. StreamsError if the log does
-    not deliver anything for READ_TIMEOUT_S.
+    not deliver anything for READ_TIMEOUT_S, and LogError if no broker answers then.
     """
     return read_from(log, topic, dict.fromkeys(partitions, 0), clock, pause=pause)
 
@@ -81,6 +81,8 @@ def read_from(
             if consumed.records or consumed.ended:
                 moved_at = clock.monotonic()
             elif clock.monotonic() - moved_at > READ_TIMEOUT_S:
+                # If no broker answers any more this says so.
+                log.admin().bounds(topic, open_)
                 detail = f": {consumed.errors[0]}" if consumed.errors else ""
                 raise StreamsError(f"topic '{topic}' cannot be read to its end{detail}")
             for record in consumed.records:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from streams import Context, agent
-from streams.catalog import Catalog, unanswered
+from streams.catalog import Catalog, read_all, unanswered
 from streams.clock import SystemClock
-from streams.errors import AgentUnknown, LogError, TopicMissing
+from streams.errors import AgentUnknown, LogError, StreamsError, TopicMissing
+from streams.ports import Bounds, Consumed
 from streams.provision import apply, plan
 from streams.testing.memory import MemoryLog
 from streams.threads import ThreadRunner
@@ -64,3 +66,47 @@ def test_where_no_agent_is_known_that_is_said() -> None:
     with pytest.raises(AgentUnknown) as unknown:
         asyncio.run(catalog.card("echo"))
     assert unknown.value.hint.startswith("no agent is known here yet; `streams topic apply PATH`")
+
+
+class Silent:
+    """A log, its admin, its reader and its clock: nothing is delivered, and time goes on."""
+
+    def __init__(self, answers: bool) -> None:
+        self.answers = answers
+        self.now = 0.0
+
+    def admin(self) -> Silent:
+        return self
+
+    def reader(self) -> Silent:
+        return self
+
+    def bounds(self, topic: str, partitions: object) -> dict[int, Bounds]:
+        if self.now and not self.answers:
+            raise LogError("_TIMED_OUT", "no answer")
+        return {0: Bounds(0, 1)}
+
+    def assign(self, offsets: object) -> None:
+        pass
+
+    def consume(self, most: int, timeout_s: float) -> Consumed:
+        self.now += 1.0
+        return Consumed([])
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"), [(True, "cannot be read to its end"), (False, "_TIMED_OUT: no answer")]
+)
+def test_a_topic_that_is_not_delivered_says_whether_a_broker_answers(
+    answers: bool, said: str
+) -> None:
+    log: Any = Silent(answers)
+    with pytest.raises(StreamsError, match=said) as silence:
+        list(read_all(log, "agents", [0], log))
+    assert isinstance(silence.value, LogError) is not answers, "by which a command ends with 3"
