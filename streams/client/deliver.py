@@ -29,6 +29,7 @@ class Deliverer:
         self._unconfirmed = 0
         self._done: list[tuple[asyncio.Future[None], LogError | None]] = []
         self._stopping = False
+        self._failure: StreamsError | None = None
 
     async def produce(
         self,
@@ -38,7 +39,10 @@ class Deliverer:
         value: bytes,
         headers: Headers | None = None,
     ) -> asyncio.Future[None]:
-        """Enqueue; the future is done when the log has the record, or failed with why not."""
+        """Enqueue; the future is done when the log has the record, or failed with why not.
+
+        Raises what ended ``run``, if anything did.
+        """
         confirmed: asyncio.Future[None] = self._loop.create_future()
 
         def report(error: LogError | None) -> None:
@@ -50,9 +54,12 @@ class Deliverer:
             try:
                 self._producer.produce(topic, partition, key, value, headers, report)
                 break
-            except LogError as error:
+            except Exception as error:
+                if self._failure is not None:
+                    raise self._failure from error
                 # Large records fill the client's buffer long before UNCONFIRMED_MAX.
-                if error.kind != "_QUEUE_FULL" or not self._unconfirmed:
+                full = isinstance(error, LogError) and error.kind == "_QUEUE_FULL"
+                if not full or not self._unconfirmed:
                     raise
             await self._wait_for_room()
         self._unconfirmed += 1
@@ -65,7 +72,7 @@ class Deliverer:
         self._signal.set()
 
     def run(self) -> Stepper:
-        """Serve deliveries until stopped and all is delivered."""
+        """Serve deliveries until stopped and all is delivered; at its end each has its answer."""
         try:
             while not self._stopping or self._unconfirmed:
                 if self._unconfirmed:
@@ -74,8 +81,14 @@ class Deliverer:
                     yield None
                 else:
                     yield Wait(self._signal, IDLE_S)
+        except Exception as error:
+            self._failure = StreamsError(f"the producer died: {error!r}", hint="this is a bug")
+            raise
         finally:
-            self._producer.close()
+            try:
+                self._producer.close()  # reports on whatever is left
+            finally:
+                self._hand_over()
 
     async def _wait_for_room(self) -> None:
         self._room.clear()

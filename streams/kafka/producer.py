@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import confluent_kafka as ck
@@ -15,8 +16,10 @@ from streams.errors import LogError
 from streams.kafka import config
 from streams.kafka.errors import (
     CLIENT_LOGGER,
+    CLUSTER_DENIED,
     GROUP_DENIED,
     ID_DENIED,
+    LOGGER,
     TOPIC_DENIED,
     log_error,
     raised,
@@ -27,6 +30,9 @@ OFFSETS_TIMEOUT_S = config.TRANSACTION_TIMEOUT_MS / 1000
 QUEUE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 RETRY_S = 0.01
+POLL_MAX_S = 0.1
+"""A longer poll and a flush go on behind the fatal error that they are to raise: the binding (2.16)
+calls back with an exception set then, and the next report is lost."""
 SLOTS = 100
 """How exactly a plain producer knows the age of its oldest record: to 1/SLOTS of its patience."""
 UNKNOWN_KINDS = frozenset(
@@ -99,13 +105,7 @@ class KafkaTransactionalProducer:
         _repeat(send, OFFSETS_TIMEOUT_S, self._rights)
 
     def flush(self, timeout_s: float) -> None:
-        try:
-            self._client.flush(timeout_s)
-        except KafkaException as exception:
-            raise raised(exception) from exception
-        except SystemError as error:
-            # What the binding makes of a fatal error if other callbacks wait behind it.
-            raise LogError("_FATAL", str(error.__cause__ or error), fatal=True) from error
+        _serve(self._client.flush, timeout_s)
 
     def commit(self, timeout_s: float) -> None:
         self._require_complete()
@@ -121,8 +121,8 @@ class KafkaTransactionalProducer:
     def was_cut_off(self) -> bool:
         # Its lines come with a poll, in the order in which things happened.
         try:
-            self._client.poll(0)
-        except (KafkaException, SystemError):
+            _serve(self._client.poll, 0)
+        except LogError:
             return True  # fatal: nothing is known of what was under way either
         return self._lines.told_of_a_cut
 
@@ -147,7 +147,7 @@ class KafkaTransactionalProducer:
         """The client's buffer is full: let it deliver, then try again."""
         end = time.monotonic() + QUEUE_TIMEOUT_S
         while time.monotonic() < end:
-            self._client.poll(0.01)
+            _serve(self._client.poll, 0.01)
             try:
                 self._client.produce(
                     topic, value, key, partition, headers=list(headers) if headers else None
@@ -209,7 +209,8 @@ class KafkaProducer:
     """Implements :class:`~streams.ports.Producer`; the client's own calls are thread-safe.
 
     A record that is not acknowledged within ``patience_s`` is given up as ``_MSG_TIMED_OUT``,
-    with all that is under way beside it, and a new client takes what comes after.
+    with all that is under way beside it, and a new client takes what comes after; so too after
+    a fatal error of the client. If that is a denial, the reports name the right instead.
     """
 
     # A client that times out single records itself (message.timeout.ms) goes on in a new
@@ -243,21 +244,25 @@ class KafkaProducer:
                 self._session.produce(topic, partition, key, value, headers, on_delivery)
 
     def poll(self, timeout_s: float) -> int:
+        session = self._session
         # Acknowledgements that came while this process stood still are heard of first.
-        served = self._session.client.poll(timeout_s)
+        served = session.serve(timeout_s)
         with self._lock:
-            if self._session.waited_s() > self._patience_s:
+            over = session.died_of or session.waited_s() > self._patience_s
+            if over and session is self._session:
                 self._retire()
         return served + self._end_retired()
 
     def flush(self, timeout_s: float) -> int:
-        self._end_retired()
-        return self._session.client.flush(timeout_s)
+        end = time.monotonic() + timeout_s
+        self.poll(0)
+        while len(self._session.client) and (left_s := end - time.monotonic()) > 0:
+            self.poll(left_s)
+        return len(self._session.client)
 
     def close(self) -> None:
         """Deliver what is under way, for at most ``CLOSE_TIMEOUT_S``; the rest is given up."""
-        self._end_retired()
-        self._session.client.flush(CLOSE_TIMEOUT_S)
+        self.flush(CLOSE_TIMEOUT_S)
         self._session.end()
 
     def _retire(self) -> None:
@@ -270,10 +275,12 @@ class KafkaProducer:
 
 
 class _Session:
-    """A client, and since when its records are under way. Its calls are made under a lock."""
+    """A client, and since when its records are under way. Its calls are made under a lock, except
+    for ``serve`` and ``end``, which are one thread's."""
 
     def __init__(self, settings: config.Config, patience_s: float) -> None:
         self.client = config.make(ck.Producer, settings)
+        self.died_of = ""
         self._slot_s = patience_s / SLOTS
         # An entry for each record: reports come without the lock, and a list needs none.
         self._slot: list[None] = []
@@ -291,21 +298,22 @@ class _Session:
     ) -> None:
         slot = self._slot
 
-        def report(error: KafkaError | None, message: Message[Any, Any]) -> None:
+        # With defaults: one is made for each record, and a closure over these costs more.
+        def report(
+            error: KafkaError | None,
+            message: Message[Any, Any],
+            slot: list[None] = slot,
+            on_delivery: Callable[[LogError | None], None] | None = on_delivery,
+            session: _Session = self,
+        ) -> None:
             slot.pop()
             if on_delivery is not None:
-                on_delivery(None if error is None else _undelivered(error, message))
+                on_delivery(None if error is None else session._undelivered(error, message))
 
         slot.append(None)
+        listed: list[tuple[str, str | bytes | None]] | None = list(headers) if headers else None
         try:
-            self.client.produce(
-                topic,
-                value,
-                key,
-                partition,
-                on_delivery=report,
-                headers=list(headers) if headers else None,
-            )
+            self.client.produce(topic, value, key, partition, on_delivery=report, headers=listed)
         except BufferError as full:
             slot.pop()
             raise LogError("_QUEUE_FULL", "the producer's buffer is full") from full
@@ -324,27 +332,52 @@ class _Session:
             self._ended.popleft()
         return now - self._ended[0][0] if self._ended else 0.0
 
+    def serve(self, timeout_s: float) -> int:
+        """Serve reports, for ``POLL_MAX_S`` at most, up to a fatal error; returns how many."""
+        try:
+            return _serve(self.client.poll, min(timeout_s, POLL_MAX_S))
+        except LogError as error:
+            LOGGER.warning("a producer begins anew: %s", error)
+            self.died_of = error.kind
+            return 0
+
     def end(self) -> int:
         """Give up what is under way, and say so to each; returns to how many."""
         # The client's own close would wait for these without end.
         self.client.purge()
         given_up = len(self.client)
-        self.client.flush(CLOSE_TIMEOUT_S)
-        self.client.close()
+        end = time.monotonic() + CLOSE_TIMEOUT_S
+        while len(self.client) and time.monotonic() < end:
+            self.serve(POLL_MAX_S)
+        with suppress(KafkaException, SystemError):  # it may die only now, with nothing to report
+            self.client.close()
         return given_up
 
-
-def _undelivered(error: KafkaError, message: Message[Any, Any]) -> LogError:
-    topic, partition = message.topic(), message.partition()
-    found = log_error(error, topic, partition, _may_write(topic))
-    if found.kind not in UNKNOWN_KINDS:
-        return found
-    why = f"given up without an acknowledgement ({found.kind})"
-    return LogError("_MSG_TIMED_OUT", why, topic=topic, partition=partition)
+    def _undelivered(self, error: KafkaError, message: Message[Any, Any]) -> LogError:
+        topic, partition = message.topic(), message.partition()
+        if error.name() == "_PURGE_QUEUE" and self.died_of == CLUSTER_DENIED:
+            # It got no producer id, which a broker gives to whoever may write to any topic.
+            error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+        found = log_error(error, topic, partition, _may_write(topic))
+        if found.kind not in UNKNOWN_KINDS:
+            return found
+        why = f"given up without an acknowledgement ({found.kind})"
+        return LogError("_MSG_TIMED_OUT", why, topic=topic, partition=partition)
 
 
 def _may_write(topic: str | None) -> Mapping[str, str]:
     return {TOPIC_DENIED: f"WRITE on topic '{topic}'"}
+
+
+def _serve(call: Callable[[float], int], timeout_s: float) -> int:
+    """Make a call that serves callbacks; LogError, once, if the client has a fatal error."""
+    try:
+        return call(timeout_s)
+    except KafkaException as exception:
+        raise raised(exception) from exception
+    except SystemError as error:
+        # What the binding makes of a fatal error if other callbacks wait behind it.
+        raise LogError("_FATAL", str(error.__cause__ or error), fatal=True) from error
 
 
 def _repeat(call: Callable[[float], None], timeout_s: float, rights: Mapping[str, str]) -> None:

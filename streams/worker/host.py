@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from streams.agent import Agent
@@ -26,6 +26,8 @@ log = logging.getLogger("streams.worker")
 DRAIN_S = 25.0
 """How long running tasks may take to end: below the 30 s that orchestrators allow."""
 WATCH_S = 0.2
+CUT_OFF_S = 40.0
+"""How long a worker that was cancelled goes on to leave, where threads or dependencies hang."""
 
 
 class Host:
@@ -112,22 +114,31 @@ class Host:
     async def wait(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; raises the failure of the first part that cannot go on."""
         parts = [part for part in (*self.pools, self.heart, self._balance) if part is not None]
+        threads = {"heartbeat": self._beating, "balance": self._balancing}
         while not stop.is_set():
             for part in parts:
                 if part.failure is not None:
                     raise part.failure
+            for name, thread in threads.items():
+                if thread is not None and thread.error is not None:
+                    why = f"the {name} died: {thread.error!r}"
+                    raise StreamsError(why, hint="this is a bug") from thread.error
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WATCH_S)
 
-    async def stop(self, *, leave: bool = True) -> None:
-        """Drain, commit, release, leave. What does not end in time is run again by others."""
+    async def stop(self, *, leave: bool = True, drain_s: float | None = None) -> None:
+        """Drain, commit, release, leave. What does not end in time is run again by others.
+
+        ``drain_s`` in place of the host's own; a ``stop`` that was cancelled can be made again.
+        """
+        drain_s = self._drain_s if drain_s is None else drain_s
         if self.heart is not None:
             self.heart.state = "draining"
         if self._balance is not None:
             self._balance.stop()
-        drained = await asyncio.gather(*(pool.drain(self._drain_s) for pool in self.pools))
+        drained = await asyncio.gather(*(pool.drain(drain_s) for pool in self.pools))
         if not all(drained):
-            log.warning("tasks did not end within %g s; they will run again", self._drain_s)
+            log.warning("tasks did not end within %g s; they will run again", drain_s)
         stopped = await asyncio.gather(*(pool.stop(leave=leave) for pool in self.pools))
         if not all(stopped):
             log.warning("a thread did not end in time; the group will take over")
@@ -166,17 +177,24 @@ async def run_host(
     keep: asyncio.Event,
     started: asyncio.Future[None] | None = None,
 ) -> None:
-    """Start, run until ``stop``, drain; with ``keep`` set the slot's partitions wait for it."""
-    if not await _started(host, stop):
-        return
-    if started is not None:
-        started.set_result(None)
-    failure: StreamsError | None = None
+    """Start, run until ``stop``, drain; with ``keep`` set the slot's partitions wait for it.
+
+    Cancelled, it cuts off what runs, and leaves in order all the same before it ends.
+    """
     try:
-        await host.wait(stop)
-    except StreamsError as error:
-        failure = error
-    await host.stop(leave=not keep.is_set())
+        if not await _started(host, stop):
+            return
+        if started is not None and not started.done():
+            started.set_result(None)
+        failure: Exception | None = None
+        try:
+            await host.wait(stop)
+        except Exception as error:
+            failure = error
+        await host.stop(leave=not keep.is_set())
+    except asyncio.CancelledError:
+        await _to_its_end(host.stop(leave=not keep.is_set(), drain_s=0.0))
+        raise
     if failure is not None:
         raise failure
 
@@ -192,9 +210,20 @@ async def _started(host: Host, stop: asyncio.Event) -> bool:
         if starting.done():
             await starting
             return True
-        starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await starting
         return False
     finally:
         stopping.cancel()
+        starting.cancel()
+        await asyncio.wait({starting})
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do this, within ``CUT_OFF_S``, whoever cancels meanwhile: some do again and again (anyio)."""
+    working = asyncio.create_task(asyncio.wait_for(work, CUT_OFF_S))
+    while not working.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({working})
+    try:
+        await working
+    except TimeoutError:
+        log.warning("the worker did not end within %g s; the group will take over", CUT_OFF_S)

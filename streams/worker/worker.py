@@ -27,8 +27,9 @@ class Worker:
 
     ``async with Worker([agent]):`` works until the block ends, then drains; ``await
     worker.run()`` works until SIGTERM or SIGINT (drain and leave) or SIGUSR1 (drain, and keep
-    the slot's partitions for its next start). ``slot`` names a stable identity: a worker that
-    comes back in its slot is at work at once. It is refused while another uses it (SlotInUse).
+    the slot's partitions for its next start). Cancelled, it cuts off what runs instead of draining,
+    and leaves in order. ``slot`` names a stable identity: a worker that comes back in its slot is
+    at work at once. It is refused while another uses it (SlotInUse).
     """
 
     def __init__(
@@ -86,7 +87,12 @@ class Worker:
     async def __aenter__(self) -> Self:
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running = asyncio.create_task(self._serve(started))
-        await asyncio.wait({started, self._running}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({started, self._running}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+            raise
         if self._running.done():
             await self._running
         return self

@@ -21,8 +21,10 @@ from streams.settings import Settings
 from streams.topics import Topics
 
 ADMIN, WORKER, CLIENT = "admin", "worker", "client"
+READER = "reader"
+"""Whoever has been given WRITE on a topic once gets a producer id: this one never is."""
 _LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-_PASSWORDS = " ".join(f'user_{user}="{user}-secret"' for user in (ADMIN, WORKER, CLIENT))
+_PASSWORDS = " ".join(f'user_{user}="{user}-secret"' for user in (ADMIN, WORKER, CLIENT, READER))
 
 GUARDED = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",

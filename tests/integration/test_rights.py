@@ -32,6 +32,7 @@ from .rights import (
     ADMIN,
     CLIENT,
     GUARDED,
+    READER,
     WORKER,
     Deployment,
     Right,
@@ -208,6 +209,50 @@ def test_a_client_without_one_of_its_rights_says_which(at: Deployment, number: i
     with pytest.raises(StreamsError) as caught:
         asyncio.run(run())
     names(missing, caught.value.message)
+
+
+def test_who_may_write_to_no_topic_at_all_is_told_of_the_first_that_is_needed(
+    at: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its producer gets no id, and dies of that, before it could be refused a record."""
+    rights = {*all_of_worker(at.topics), *client_rights(at.topics, "asker")}
+    # To see a topic is a part of the right to write to it.
+    less = {
+        r._replace(operation="DESCRIBE") if (r.operation, r.resource) == ("WRITE", "topic") else r
+        for r in rights
+    }
+    at.allow(READER, less)
+    missing = Right("WRITE", "topic", at.topics.tasks("asker"))
+
+    async def submit() -> None:
+        async with asyncio.timeout(PATIENCE_S), Client(settings=at.settings(READER)) as client:
+            for _ in range(2):
+                with pytest.raises(StreamsError) as caught:
+                    await client.submit(ASKER, "Ada")
+                names(missing, caught.value.message)
+            batch = await client.submit_many(ASKER, ["Ada", "Bob"])
+            with pytest.raises(StreamsError) as caught:
+                async for _ in batch:
+                    pass
+            names(missing, caught.value.message)
+
+    asyncio.run(submit())
+    ran = streams(at, READER, "task", "submit", "asker", '"Ada"')
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error["), ran.stderr
+    names(missing, ran.stderr)
+
+    async def serve() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await Worker(NEWER, settings=at.settings(READER)).run()
+
+    for first in (at.topics.schemas, at.topics.heartbeats):
+        with pytest.raises(StreamsError) as caught:
+            asyncio.run(serve())
+        names(Right("WRITE", "topic", first), caught.value.message)
+        # What it would publish is there the second time.
+        Catalog(at.log(ADMIN), at.topics, SystemClock(), ThreadRunner()).publish_now(NEWER)
+    assert "died" not in caplog.text
 
 
 def names(right: Right, message: str) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from streams import Context, agent
+from streams import Context, Worker, agent
+from streams.core.offsets import decode
 from streams.kafka.consumer import KafkaGroupConsumer
 from streams.kafka.producer import KafkaTransactionalProducer
+from streams.settings import Settings
 from streams.testing import Fleet
 
 pytestmark = pytest.mark.integration
@@ -62,3 +64,36 @@ def test_one_thread_each_touches_the_consumer_and_the_transactions(
 
     asyncio.run(run())
     assert sorted(callers.values(), key=str) == [{"commit-work"}] * 2 + [{"poll-work"}] * 2
+
+
+def threads() -> set[str]:
+    """Those of a worker of this agent that are alive."""
+    names = {thread.name for thread in threading.enumerate()}
+    return names & {"poll-work", "commit-work", "heartbeat", "balance"}
+
+
+def test_a_worker_that_is_cancelled_leaves_its_group_and_no_thread(kafka: str) -> None:
+    fleet = Fleet(work, kafka=kafka)
+
+    async def run() -> None:
+        async with fleet as client:
+            (host,) = fleet.hosts
+            await host.stop()
+            assert not threads()
+            settings = Settings(kafka, fleet.topics.prefix)
+            joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            running = asyncio.create_task(Worker([work], settings=settings).run(joined))
+            await joined
+            assert await client.ask(work, 1) == 1
+            assert threads() == {"poll-work", "commit-work", "heartbeat", "balance"}
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            assert not threads()
+            assert not fleet.log.admin().group(fleet.topics.group("work")).members
+            maps = fleet.log.admin().committed(
+                fleet.topics.group("work"), fleet.topics.tasks("work"), range(4)
+            )
+            assert all(decode(c.offset, c.metadata).released for c in maps.values() if c)
+
+    asyncio.run(run())

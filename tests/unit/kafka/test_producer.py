@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -84,7 +85,7 @@ class PlainClient:
 
     def __init__(self) -> None:
         self.under_way: list[tuple[bytes, Callable[..., None]]] = []
-        self.reports: list[tuple[bytes, Callable[..., None], KafkaError | None]] = []
+        self.waiting: list[Callable[[], None]] = []
         self.dead = False
         self.closed = False
 
@@ -94,28 +95,51 @@ class PlainClient:
         self.under_way.append((value, on_delivery))
 
     def acknowledge(self, error: KafkaError | None = None) -> None:
-        self.reports += [(*record, error) for record in self.under_way]
+        def report(value: bytes, on_delivery: Callable[..., None]) -> None:
+            on_delivery(error, SimpleNamespace(topic=lambda: "t", partition=lambda: 0, value=value))
+
+        self.waiting += [partial(report, *record) for record in self.under_way]
         self.under_way.clear()
+
+    def die(self, code: int) -> None:
+        """A fatal error: it waits to be raised, with what it makes of the records behind it."""
+
+        def fatal() -> None:
+            raise KafkaException(KafkaError(code, "no more", True))
+
+        self.dead = True
+        self.waiting.append(fatal)
+        self.acknowledge(KafkaError(KafkaError._PURGE_QUEUE))
 
     def purge(self) -> None:
         self.acknowledge(KafkaError(KafkaError._PURGE_INFLIGHT))
 
     def poll(self, timeout_s: float) -> int:
-        reports, self.reports = self.reports, []
-        for value, on_delivery, error in reports:
-            on_delivery(error, SimpleNamespace(topic=lambda: "t", partition=lambda: 0, value=value))
-        return len(reports)
+        served = 0
+        while self.waiting:
+            self.waiting.pop(0)()
+            served += 1
+        return served
 
     def flush(self, timeout_s: float) -> int:
-        self.poll(timeout_s)
+        """As the binding: it goes on behind a fatal error, and what comes next is lost."""
+        try:
+            self.poll(timeout_s)
+        except KafkaException as fatal:
+            if not self.waiting:
+                raise
+            del self.waiting[0]
+            self.poll(timeout_s)
+            raise SystemError("returned a result with an exception set") from fatal
         return len(self)
 
     def __len__(self) -> int:
-        return len(self.under_way) + len(self.reports)
+        return len(self.under_way) + len(self.waiting)
 
     def close(self) -> None:
-        assert not len(self), "records are left without an answer"
+        assert not self.under_way, "records are left without an answer"
         self.closed = True
+        self.flush(0)
 
 
 class Plain:
@@ -125,6 +149,7 @@ class Plain:
         self.clock = Clock()
         self.clients: list[PlainClient] = []
         self.told: list[str] = []
+        self.errors: list[LogError] = []
         monkeypatch.setattr(producer, "time", self.clock)
         monkeypatch.setattr(producer.config, "make", self._make)
         self.producer = KafkaProducer({}, PATIENCE_S)
@@ -136,6 +161,8 @@ class Plain:
     def produce(self, value: bytes) -> None:
         def report(error: LogError | None) -> None:
             self.told.append(f"{value.decode()} {'written' if error is None else error.kind}")
+            if error is not None:
+                self.errors.append(error)
 
         self.producer.produce("t", 0, None, value, None, report)
 
@@ -199,6 +226,80 @@ def test_a_client_with_a_fatal_error_is_replaced(plain: Plain) -> None:
     assert plain.clients[0].closed
 
 
+@pytest.mark.parametrize("by", ["poll", "flush", "close"])
+def test_a_fatal_error_is_not_raised_and_each_record_behind_it_is_answered(
+    plain: Plain, by: str
+) -> None:
+    calls = {
+        "poll": lambda: plain.producer.poll(0.05),
+        "flush": lambda: plain.producer.flush(5.0),
+        "close": plain.producer.close,
+    }
+    for number in range(3):
+        plain.produce(b"%d" % number)
+    plain.clients[0].die(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
+    calls[by]()
+    assert plain.told == [f"{number} _MSG_TIMED_OUT" for number in range(3)]
+    assert plain.clients[0].closed
+    if by != "close":
+        plain.produce(b"after")
+        plain.clients[1].acknowledge()
+        plain.pass_s(0)
+        assert plain.told[3:] == ["after written"]
+    plain.producer.close()
+    assert [client.closed for client in plain.clients] == [True, True]
+
+
+def test_a_fatal_error_that_a_produce_comes_upon_loses_no_report(plain: Plain) -> None:
+    plain.produce(b"before")
+    plain.clients[0].die(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
+    plain.produce(b"after")
+    plain.clients[1].acknowledge()
+    plain.pass_s(0)
+    assert sorted(plain.told) == ["after written", "before _MSG_TIMED_OUT"]
+
+
+def test_a_fatal_error_that_comes_with_the_close_itself_is_no_error(plain: Plain) -> None:
+    (client,) = plain.clients
+    close = client.close
+
+    def die() -> None:
+        client.die(KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+        close()
+
+    client.close = die
+    plain.producer.close()
+    assert client.closed
+
+
+@pytest.mark.parametrize("by", ["poll", "produce"])
+def test_who_may_write_nothing_is_told_of_the_right(plain: Plain, by: str) -> None:
+    plain.produce(b"a")
+    plain.produce(b"b")
+    plain.clients[0].die(KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+    if by == "produce":
+        plain.produce(b"c")
+        plain.clients[1].die(KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+    plain.pass_s(0)
+    plain.pass_s(0)
+    assert {error.kind for error in plain.errors} == {"TOPIC_AUTHORIZATION_FAILED"}
+    assert len(plain.errors) == (3 if by == "produce" else 2)
+    for error in plain.errors:
+        assert "the right WRITE on topic 't' is missing" in error.message
+
+
+def test_a_record_under_way_when_the_rights_were_taken_may_have_been_written(plain: Plain) -> None:
+    plain.produce(b"sent")
+    plain.clients[0].dead = True
+
+    def fatal() -> None:
+        raise KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, "no more", True))
+
+    plain.clients[0].waiting.append(fatal)
+    plain.pass_s(0)
+    assert plain.told == ["sent _MSG_TIMED_OUT"]
+
+
 @pytest.mark.parametrize(
     ("facility", "line", "cut"),
     [("FAIL", UP, True), ("FAIL", LATE, True), ("FAIL", REFUSED, False), ("GETPID", UP, False)],
@@ -229,3 +330,22 @@ def test_a_fatal_error_that_comes_with_a_poll_is_a_doubt_and_one_of_a_flush_an_e
     with pytest.raises(LogError) as caught:
         made.flush(1.0)
     assert caught.value.fatal
+
+
+@pytest.mark.parametrize("found", [KafkaException(KafkaError(KafkaError._FENCED)), SystemError()])
+def test_a_fatal_error_that_comes_while_a_record_waits_for_room_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, found: Exception
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise BufferError
+
+    def fail(timeout_s: float) -> int:
+        raise found
+
+    client = SimpleNamespace(poll=fail, produce=full)
+    monkeypatch.setattr("streams.kafka.config.make", lambda *_: client)
+    made = KafkaTransactionalProducer({"transactional.id": "x"}, "group")
+    with pytest.raises(LogError) as caught:
+        made.produce("t", 0, None, b"v")
+    assert caught.value.fatal
+    assert caught.value.kind == ("_FENCED" if isinstance(found, KafkaException) else "_FATAL")
