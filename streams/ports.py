@@ -18,6 +18,8 @@ from streams.records import Task
 Headers = Sequence[tuple[str, bytes]]
 TopicPartition = tuple[str, int]
 T = TypeVar("T")
+START = -2
+"""In place of an offset: where the partition starts when it is read. The Kafka client's own."""
 NOTHING_ENDED: Mapping[TopicPartition, int] = MappingProxyType({})
 
 
@@ -187,11 +189,13 @@ class Producer(Protocol):
 class Reader(Protocol):
     """Reads partitions by assignment, without a group, read_committed.
 
-    ``Consumed.ended`` names each partition whenever its current end is reached.
+    ``Consumed.ended`` names each partition whenever its current end is reached. One whose log has
+    not the offset to go on from (any more) is named by one ``_AUTO_OFFSET_RESET``, and is read no
+    further until it was left out of an assignment.
     """
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Read exactly these partitions, each from its offset; replaces what was assigned."""
+        """Read exactly these partitions, each from its offset or START; replaces what was."""
         ...
 
     def consume(self, records_max: int, timeout_s: float) -> Consumed: ...
@@ -310,7 +314,10 @@ class Log(Protocol):
 
 
 class Tracer(Protocol):
-    """Follows tasks across processes; where none is given, nothing is spent on it."""
+    """Follows tasks across processes; where none is given, nothing is spent on it.
+
+    ``start`` and ``end`` never raise: what is wrong with a span is no matter of its task.
+    """
 
     def headers(self) -> Headers | None:
         """The trace context to send along with a task that is submitted here."""

@@ -11,8 +11,8 @@ from weakref import WeakValueDictionary
 
 from streams.avro import decode, first_text, is_known
 from streams.catalog import Catalog
-from streams.errors import RecordUndecodable, StreamsError
-from streams.ports import Log, Reader, Record, Runner, Stepper, TopicPartition, Wait
+from streams.errors import LogError, RecordUndecodable, StreamsError
+from streams.ports import START, Log, Reader, Record, Runner, Stepper, TopicPartition, Wait
 from streams.records import Result
 
 log = logging.getLogger("streams.client")
@@ -20,6 +20,7 @@ log = logging.getLogger("streams.client")
 POLL_S = 0.05
 BATCH_MAX = 2_000
 AGAIN_S = 0.5
+OFFSET_GONE = "_AUTO_OFFSET_RESET"
 
 
 class Awaited:
@@ -83,7 +84,7 @@ class Follower:
                 self._assign()
                 consumed = self._reader.consume(BATCH_MAX, POLL_S)
                 for error in consumed.errors:
-                    log.info("following results: %s", error)
+                    self._note(error)
                 yield from self._know_schemas(consumed.records)
                 found = self._results(consumed.records)
                 if found:
@@ -101,6 +102,22 @@ class Follower:
         if again or wanted != self._assigned:
             self._reader.assign(wanted)
             self._assigned = wanted
+
+    def _note(self, error: LogError) -> None:
+        """Read a partition anew whose log has lost the place where reading was.
+
+        From its start: a broker that comes back without the tail of its log has perhaps written
+        results since, below where they were read to. From any later offset they could be missed,
+        and who awaits one would wait for ever.
+        """
+        topic, partition = error.topic, error.partition
+        if error.kind != OFFSET_GONE or topic is None or partition is None:
+            log.info("following results: %s", error)
+            return
+        log.warning("following results: %s; they are read again from their start", error)
+        with self._lock:
+            self._wanted[topic, partition] = START
+            self._again.add((topic, partition))
 
     def _know_schemas(self, records: Iterable[Record]) -> Stepper:
         """Read the schemas topic if a record needs it; again and again while no broker answers.

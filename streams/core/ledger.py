@@ -157,9 +157,11 @@ class Ledger:
 
     @property
     def held(self) -> int:
-        """Records fetched and not committed, all partitions together."""
+        """Records fetched and not committed, of all partitions that are not foreign."""
         return sum(
-            len(p.progress.incomplete) - p.progress.unfetched for p in self.possessions.values()
+            len(p.progress.incomplete) - p.progress.unfetched
+            for p in self.possessions.values()
+            if not p.foreign
         )
 
     def plan(self, ownership: Ownership, outboxes_max: int) -> Plan | None:
@@ -258,7 +260,7 @@ class Ledger:
             if state.epoch > possession.epoch or (
                 state.epoch == possession.epoch and state.owner != self.owner
             ):
-                possession.foreign = True
+                _disown(possession)
                 continue
             if state.epoch < possession.epoch:
                 continue
@@ -277,7 +279,7 @@ class Ledger:
         """Send nothing more for this partition: what is committed there is not ours."""
         possession = self.possessions.get(partition)
         if possession is not None:
-            possession.foreign = True
+            _disown(possession)
         return possession is not None
 
     def replace(self, old: Outbox, new: Outbox) -> None:
@@ -292,6 +294,11 @@ class Ledger:
         for possession in releasing:
             possession.releasing = True
         return releasing
+
+
+def _disown(possession: Possession) -> None:
+    possession.foreign = True
+    possession.box.clear()
 
 
 def _ran(running: tuple[int, int] | None, finished: Collection[int]) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from opentelemetry import context, trace
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
@@ -11,6 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from streams.ports import Headers
 from streams.records import Task
 
+log = logging.getLogger("streams.telemetry")
 _PROPAGATOR = TraceContextTextMapPropagator()
 _FIELDS = frozenset(_PROPAGATOR.fields)
 _BUCKETS = 1 << 32
@@ -40,30 +44,44 @@ class OtelTracer:
         """
         if zlib.crc32(task.task_id.encode()) >= self._below:
             return None
-        carrier = {n: (v or b"").decode("latin-1") for n, v in headers or () if n in _FIELDS}
-        submitter = trace.get_current_span(_PROPAGATOR.extract(carrier)).get_span_context()
-        span = self._tracer.start_span(
-            f"process {task.agent}",
-            context=context.Context(),
-            kind=SpanKind.CONSUMER,
-            links=[Link(submitter)] if submitter.is_valid else None,
-            attributes={
-                "messaging.system": "kafka",
-                "messaging.operation.type": "process",
-                "messaging.message.id": task.task_id,
-                "streams.agent": task.agent,
-                "streams.run_id": task.run_id,
-                "streams.attempt": attempt,
-            },
-        )
-        # Each attempt is an asyncio task with a context of its own, which ends with it.
-        context.attach(trace.set_span_in_context(span))
-        return span
+        with _sparing_the_task():
+            carrier = {n: (v or b"").decode("latin-1") for n, v in headers or () if n in _FIELDS}
+            submitter = trace.get_current_span(_PROPAGATOR.extract(carrier)).get_span_context()
+            span = self._tracer.start_span(
+                f"process {task.agent}",
+                context=context.Context(),
+                kind=SpanKind.CONSUMER,
+                links=[Link(submitter)] if submitter.is_valid else None,
+                attributes={
+                    "messaging.system": "kafka",
+                    "messaging.operation.type": "process",
+                    "messaging.message.id": task.task_id,
+                    "streams.agent": task.agent,
+                    "streams.run_id": task.run_id,
+                    "streams.attempt": attempt,
+                },
+            )
+            # Each attempt is an asyncio task with a context of its own, which ends with it.
+            context.attach(trace.set_span_in_context(span))
+            return span
+        return None
 
     def end(self, span: object, error: BaseException | None) -> None:
         """End a span that ``start`` gave."""
         assert isinstance(span, trace.Span)
         if error is not None:
-            span.record_exception(error)
+            with _sparing_the_task():
+                # It asks for the error's text, which a user's class may refuse.
+                span.record_exception(error)
             span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-        span.end()
+        with _sparing_the_task():
+            span.end()
+
+
+@contextmanager
+def _sparing_the_task() -> Generator[None]:
+    """Samplers and processors are the user's: what they raise costs the span alone."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("a span lacks something: %s", type(error).__name__)

@@ -14,12 +14,12 @@ from streams.core.lanes import Gate, Scheduler
 from streams.core.ledger import Possession
 from streams.core.outbox import Outbox
 from streams.core.retry import Again, after_failure
-from streams.errors import KilledWorker, RecordUndecodable
+from streams.errors import KilledWorker, RecordUndecodable, StreamsError
 from streams.ports import Record
 from streams.submission import read_task
 from streams.worker.quarantine import Quarantine, is_suspect, may_start
 from streams.worker.shared import LATENCY_BOUNDS_MICROS, Batch, Shared, Surroundings
-from streams.worker.work import Outcomes, Work
+from streams.worker.work import Outcomes, Work, headers_of
 
 log = logging.getLogger("streams.worker")
 retry_log = logging.getLogger("streams.retry")
@@ -70,7 +70,7 @@ class Executor:
     def deliver(self, batch: Batch) -> None:
         """Admit fetched records; those of a partition that is not claimed yet wait."""
         for possession, records in batch:
-            if possession.ended:
+            if possession.ended or possession.foreign:
                 continue
             # Behind those that wait, also when the claim was committed a moment ago and
             # `settled` has yet to say so: else they would overtake.
@@ -82,10 +82,11 @@ class Executor:
         self.dispatch()
 
     def settled(self) -> None:
-        """A transaction was committed: claims and quarantine marks may have come with it."""
+        """What is committed was learned: claims, quarantine marks, or that others have claimed."""
         if self._unclaimed:
-            for possession in [p for p in self._unclaimed if p.claimed]:
-                for record in self._unclaimed.pop(possession):
+            for possession in [p for p in self._unclaimed if p.claimed or p.foreign]:
+                records = self._unclaimed.pop(possession)
+                for record in () if possession.foreign else records:
                     self._admit(possession, record)
             self.dispatch()
         if self._unmarked and not self._draining:
@@ -230,7 +231,7 @@ class Executor:
 
     async def _attempt(self, work: Work) -> None:
         tracer = self._tracer
-        span = tracer and tracer.start(work.task, work.attempt, work.record.headers())
+        span = tracer and tracer.start(work.task, work.attempt, headers_of(work))
         error: BaseException | None = None
         context = self._context(work)
         RUNNING.set(context)
@@ -251,29 +252,42 @@ class Executor:
                 self._idle.set()
         if tracer and span:
             tracer.end(span, error)
-        if work.cut or isinstance(error, asyncio.CancelledError):
-            self._cut_off(work, None if isinstance(error, asyncio.CancelledError) else error)
-        elif error is not None:
-            self._failed(work, error)
-        else:
-            self._shared.stats.succeeded += 1
-            self._end(work, self._outcomes.succeeded(work, body))
-
-    def _cut_off(self, work: Work, error: BaseException | None) -> None:
-        if work.cut == "expired":
-            self._shared.stats.expired += 1
-            self._end(work, self._outcomes.expired(work))
-        elif work.cut == "lost" or work.possession.ended:
-            self._leave(work)
+        try:
+            if work.cut or isinstance(error, asyncio.CancelledError):
+                outbox = self._cut_off(work, error)
+            elif error is not None:
+                outbox = self._failed(work, error)
+            else:
+                outbox = self._outcomes.succeeded(work, body)
+                self._shared.stats.succeeded += 1
+        except Exception as broken:
+            outbox = self._broken(work, broken)
+        if outbox is None:
             self.on_dispatch()
-        elif work.cut == "timeout":
+        else:
+            self._end(work, outbox)
+
+    def _cut_off(self, work: Work, error: BaseException | None) -> Outbox | None:
+        """The task's end, if it has ended."""
+        if isinstance(error, asyncio.CancelledError):
+            error = None
+        if work.cut == "expired":
+            outbox = self._outcomes.expired(work)
+            self._shared.stats.expired += 1
+            return outbox
+        if work.cut == "lost" or work.possession.ended:
+            self._leave(work)
+            return None
+        if work.cut == "timeout":
             limit = self._agent.policy.timeout_s
-            self._failed(work, error or TimeoutError(f"the attempt took longer than {limit:g} s"))
+            why = TimeoutError(f"the attempt took longer than {limit:g} s")
         else:
             # The handler cancelled itself: its own failure, not the worker's doing.
-            self._failed(work, error or RuntimeError("the handler was cancelled from inside"))
+            why = RuntimeError("the handler was cancelled from inside")
+        return self._failed(work, error or why)
 
-    def _failed(self, work: Work, error: BaseException) -> None:
+    def _failed(self, work: Work, error: BaseException) -> Outbox | None:
+        """The task's end, if it is not tried again."""
         work.children.clear()
         policy = self._agent.policy.retry
         verdict = after_failure(error, policy, work.attempt, work.waited_s, self._jitter())
@@ -288,10 +302,27 @@ class Executor:
                 error,
             )
             self._wait(work, verdict.delay_s)
-            return
+            return None
+        outbox = self._outcomes.failed(work, verdict.reason, error)
         self._shared.stats.failed += 1
         self._shared.stats.dead += 1
-        self._end(work, self._outcomes.failed(work, verdict.reason, error))
+        return outbox
+
+    def _broken(self, work: Work, error: Exception) -> Outbox:
+        """The end of a task whose own cannot be made, mostly for what a user's exception raises.
+
+        It would keep its slot, its lane and its offset for ever.
+        """
+        log.error("the end of task %s cannot be told", work.task.task_id, exc_info=error)
+        work.children.clear()
+        why = StreamsError(
+            f"what attempt {work.attempt} ended with cannot be told: {type(error).__name__}",
+            hint="the worker's log has its traceback",
+        )
+        outbox = self._outcomes.failed(work, "permanent_error", why)
+        self._shared.stats.failed += 1
+        self._shared.stats.dead += 1
+        return outbox
 
     def _wait(self, work: Work, delay_s: float) -> None:
         # Not beyond the deadline: it expires then, however long it would have waited.
@@ -302,7 +333,6 @@ class Executor:
         self.scheduler.suspend(work)
         self._quarantine.left(work)
         self._waiting[work] = self._loop.call_later(delay_s, self._resume, work)
-        self.on_dispatch()
 
     def _resume(self, work: Work) -> None:
         del self._waiting[work]

@@ -38,8 +38,10 @@ class Room:
         shared = self._shared
         with shared.lock:
             held = shared.ledger.held
-            crowded = {p for p, s in shared.ledger.possessions.items() if s.progress.crowded}
-            first = any(s.first is not None for s in shared.ledger.possessions.values())
+            possessions = shared.ledger.possessions
+            crowded = {p for p, s in possessions.items() if s.progress.crowded}
+            awaiting = {p for p, s in possessions.items() if s.first is not None and not s.foreign}
+            first = bool(awaiting - shared.stopped.keys())
         held_max = min(self._held_max, HELD_BYTES_MAX // self._bytes_average)
         # What others wait for must come, whatever is open: only then can anything end.
         self._full = not first and (held >= held_max or (self._full and held > held_max // 2))
@@ -52,10 +54,12 @@ class Room:
             possessions = set(shared.ledger.possessions)
             crowded = {p for p, s in shared.ledger.possessions.items() if s.progress.crowded}
             roomy = {p for p, s in shared.ledger.possessions.items() if s.progress.roomy}
+            foreign = {p for p, s in shared.ledger.possessions.items() if s.foreign}
         for partition in crowded - shared.paused:
             log.info("%s[%s] pauses: too many tasks are open", self._topic, partition)
         self._all_paused = draining or self._full
         if self._all_paused:
             return frozenset(possessions)
         paused = crowded | (shared.paused - roomy) & possessions
-        return frozenset(paused | shared.stopped.keys() & possessions)
+        # What is foreign does not count as open: nothing else would bound what is fetched of it.
+        return frozenset(paused | (shared.stopped.keys() | foreign) & possessions)

@@ -8,6 +8,7 @@ import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
+from operator import methodcaller
 from typing import Any
 
 from streams.agent import Agent
@@ -29,6 +30,7 @@ MESSAGE_MAX = 4_000
 LINE_MAX = 200
 FRAME_MAX = 1_000
 TENANTS_MAX = 1_000
+_ask_headers = methodcaller("headers")
 
 
 @dataclass(slots=True)
@@ -69,6 +71,8 @@ class Work:
     children: list[Outgoing] = field(default_factory=list[Outgoing])
     refused: int = 0
     """How many of its outboxes the log refused."""
+    headers: Headers | None = None
+    """Of its record, once ``headers_of`` was asked."""
 
     @property
     def offset(self) -> int:
@@ -92,6 +96,7 @@ class Undecodable:
     record: Record
     error: BaseException
     refused: int = 0
+    headers: Headers | None = None
 
 
 class Outcomes:
@@ -183,24 +188,19 @@ class Outcomes:
         return self._ended(work, "failed", "record_refused", brief(error), dead=True)
 
     def _lone_letter(self, work: Undecodable, error: ErrorReport) -> Outbox:
-        possession, record = work.possession, work.record
-        whole = not work.refused
-        letter = self._letter(record, None, "undecodable", error, 0, whole=whole)
-        return Outbox(
-            possession.partition, possession.epoch, record.offset(), [letter], work, answers=False
-        )
+        possession, offset = work.possession, work.record.offset()
+        letter = self._letter(work, None, "undecodable", error, 0, whole=not work.refused)
+        return Outbox(possession.partition, possession.epoch, offset, [letter], work, answers=False)
 
     def _ended(
         self, work: Work, status: Status, reason: str, error: ErrorReport, *, dead: bool
     ) -> Outbox:
-        partition, key, record = work.possession.partition, work.record.key(), work.record
+        partition, key = work.possession.partition, work.record.key()
         result = encode(self._result(work, status, reason, error=error))
         records = [Outgoing(self._results, partition, key, result)]
         if dead:
             whole = work.refused < 2
-            records.append(
-                self._letter(record, work.task, reason, error, work.attempt, whole=whole)
-            )
+            records.append(self._letter(work, work.task, reason, error, work.attempt, whole=whole))
         records += self._cost_records(work)
         return self._outbox(work, records)
 
@@ -279,7 +279,7 @@ class Outcomes:
 
     def _letter(
         self,
-        record: Record,
+        work: Work | Undecodable,
         task: Task | None,
         reason: str,
         error: ErrorReport,
@@ -288,6 +288,7 @@ class Outcomes:
         whole: bool,
     ) -> Outgoing:
         """A dead letter; without the original where that is not to be, or would not fit."""
+        record = work.record
         letter = DeadLetter(
             agent=self._agent.name,
             agent_version=self._agent.policy.version,
@@ -305,7 +306,7 @@ class Outcomes:
             attempts=attempts,
             key=record.key(),
             value=record.value(),
-            headers=_headers(record.headers()),
+            headers=[Header(name, value) for name, value in headers_of(work)],
         )
         key = letter.key
         data = encode(letter)
@@ -323,14 +324,28 @@ def _appended_at(record: Record) -> int | None:
     return milliseconds * 1000 if kind else None
 
 
-def _headers(headers: Headers | None) -> list[Header]:
-    return [Header(name, value) for name, value in headers or ()]
+def headers_of(work: Work | Undecodable) -> Headers:
+    """The headers of its record; none at all if the client cannot read one of them.
+
+    For a name that is not UTF-8 it returns a list that ends the process, and sets an exception
+    (confluent-kafka 2.16.1). So it is asked once, and not by a plain call: CPython leaves out the
+    check that raises the exception in the list's place, once a call is hot.
+    """
+    if work.headers is None:
+        try:
+            work.headers = _ask_headers(work.record) or ()
+        except Exception as error:
+            work.headers = ()
+            where = work.possession.partition, work.record.offset()
+            log.info("headers of partition %d, offset %d cannot be read: %r", *where, error)
+    return work.headers
 
 
 def report(error: BaseException) -> ErrorReport:
     """An error as it goes on the wire: for users' exceptions with their own frames."""
     if isinstance(error, StreamsError):
-        message, hint, code = error.message, error.hint, error.code
+        # Raised by a handler they may hold anything, another exception for example.
+        message, hint, code = _text(error.message), _text(error.hint), error.code
     else:
         message, hint, code = _text(error), "", ""
     kind = type(error)
@@ -352,7 +367,7 @@ def brief(error: BaseException) -> ErrorReport:
     return ErrorReport(full.code, full.type, full.message[:LINE_MAX])
 
 
-def _text(error: BaseException) -> str:
+def _text(error: object) -> str:
     try:
         return str(error)
     except Exception as broken:

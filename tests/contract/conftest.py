@@ -10,6 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streams.errors import LogError
 from streams.ports import GroupConsumer, Log, Record, TopicSpec
@@ -119,6 +121,20 @@ def topic_factory(log: Log) -> Callable[..., str]:
         return name
 
     return make
+
+
+@pytest.fixture
+def delete_before(log: Log, request: pytest.FixtureRequest) -> Callable[[str, int, int], None]:
+    """``delete_before(topic, partition, offset)``: move the start of a log, as retention does."""
+    if isinstance(log, MemoryLog):
+        return log.delete_before
+    admin = AdminClient({"bootstrap.servers": request.getfixturevalue("streams_kafka").bootstrap})
+
+    def delete(topic: str, partition: int, offset: int) -> None:
+        for deleted in admin.delete_records([TopicPartition(topic, partition, offset)]).values():
+            deleted.result(30)
+
+    return delete
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from streams.ports import Log
+from streams.ports import START, Log
 
 
 def fill(log: Log, topic: str, values: list[bytes], partition: int = 0) -> None:
@@ -93,6 +93,34 @@ def test_an_offset_that_does_not_exist_is_an_error_of_its_partition(
         topic,
         0,
     )
+    reader.close()
+
+
+def test_a_partition_is_read_from_its_start_after_such_an_error_when_it_is_assigned_anew(
+    log: Log, topic_factory, delete_before, until
+) -> None:
+    topic = topic_factory(2)
+    fill(log, topic, [b"deleted", b"a", b"b"])
+    delete_before(topic, 0, 1)
+    fill(log, topic, [b"c"], 1)
+    reader = log.reader()
+    errors, values = [], []
+
+    def step() -> None:
+        consumed = reader.consume(10, 0.1)
+        errors.extend(consumed.errors)
+        values.extend(record.value() for record in consumed.records)
+
+    reader.assign({(topic, 0): 50, (topic, 1): 0})
+    until(lambda: bool(errors) and values == [b"c"], step)
+    reader.assign({(topic, 1): 0})
+    reader.assign({(topic, 0): START, (topic, 1): 0})
+    until(lambda: len(values) == 3, step)
+    fill(log, topic, [b"d"])
+    reader.assign({(topic, 0): START})
+    until(lambda: len(values) == 4, step)
+    assert values == [b"c", b"a", b"b", b"d"]
+    assert [error.kind for error in errors] == ["_AUTO_OFFSET_RESET"]
     reader.close()
 
 

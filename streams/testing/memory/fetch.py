@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streams.errors import LogError
-from streams.ports import TopicPartition
+from streams.ports import START, TopicPartition
 from streams.testing.memory.storage import Partition, Storage, StoredRecord
 
 
@@ -46,6 +46,7 @@ class Fetcher:
             if partition is None:
                 self._positions[place] = None
                 continue
+            offset = partition.start if offset == START else offset
             found, offset = partition.read(offset, records_max - len(records))
             records += found
             # The one just read goes last, so that a long backlog does not starve the others.
@@ -64,7 +65,7 @@ class Fetcher:
         except LogError as error:
             errors.append(error)
             return None
-        if partition.start <= offset <= partition.end:
+        if offset == START or partition.start <= offset <= partition.end:
             return partition
         errors.append(
             LogError(

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -101,6 +101,63 @@ def test_a_failed_attempt_is_an_error_span(
     assert (first.status.is_ok, second.status.is_ok) == (False, True)
     assert first.attributes is not None
     assert first.attributes["streams.attempt"] == 1
+
+
+class Rude(Exception):
+    """Its text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("not telling")
+
+
+def test_an_attempt_whose_error_cannot_be_told_has_its_span_and_its_end(
+    spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMS_TRACE", "1")
+    spans.clear()
+
+    @agent(concurrency=1)
+    async def rude_once(ctx: Context, text: str) -> str:
+        if ctx.attempt == 1:
+            raise Rude
+        return text
+
+    async def run() -> None:
+        async with Fleet(rude_once) as client:
+            assert await client.ask(rude_once, "x", timeout=20) == "x"
+
+    asyncio.run(run())
+    first, second = spans.get_finished_spans()
+    assert (first.status.is_ok, first.status.description) == (False, "Rude")
+    assert second.status.is_ok
+
+
+class Failing(SpanProcessor):
+    """Raises at one end of each span."""
+
+    def __init__(self, at: str) -> None:
+        setattr(self, at, self._fail)
+
+    def _fail(self, *_: object, **__: object) -> None:
+        raise RuntimeError("no spans today")
+
+
+@pytest.mark.parametrize("at", ["on_start", "on_end"])
+def test_a_task_ends_though_its_span_fails(
+    at: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The provider is the user's, with all that hangs of it."""
+    monkeypatch.setenv("STREAMS_TRACE", "1")
+    provider = TracerProvider()
+    provider.add_span_processor(Failing(at))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+
+    async def run() -> None:
+        async with Fleet(leaf) as client:
+            assert await client.ask(leaf, "x", timeout=20) == "x"
+
+    asyncio.run(run())
+    assert "RuntimeError" in caplog.text
 
 
 def test_no_task_is_traced_at_a_share_of_zero(

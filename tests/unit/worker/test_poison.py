@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,10 @@ from streams.avro import encode
 from streams.catalog import Catalog
 from streams.errors import LogError
 from streams.inspect.dead import Letters
+from streams.ports import Headers
 from streams.records import Task
 from streams.testing.memory import Call
+from streams.testing.memory.storage import StoredRecord
 from streams.topics import DAY_MS
 from streams.verify import Report, check
 
@@ -137,6 +140,42 @@ def test_an_undecodable_record_whose_letter_is_refused_is_written_with_less() ->
             fleet.write(payer, PLACE, b"k", b"?" * 2_000)
             await until(lambda: len(fleet.dead(payer)) == 1)
             assert await client.ask(payer, "good") == "good"
+            sound(fleet)
+
+    simulate(scenario)
+
+
+def test_headers_that_cannot_be_read_are_left_out_of_the_dead_letter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the Kafka client has it for a name that is not UTF-8: asked twice, the process ends."""
+    asked: Counter[int] = Counter()
+
+    def headers(record: StoredRecord) -> Headers | None:
+        asked[record.offset()] += 1
+        raise SystemError
+
+    def refuse(call: Call) -> None:
+        delivers = call.method == "deliver" and not call.applied
+        if delivers and call.args[0] == "dead.payer" and len(call.args[3]) > 1_000:
+            raise LogError("MSG_SIZE_TOO_LARGE", abortable=True)
+
+    monkeypatch.setenv("STREAMS_TRACE", "1")
+    monkeypatch.setattr(StoredRecord, "headers", headers)
+    fleet = Simulation(payer)
+
+    async def scenario() -> None:
+        async with fleet:
+            fleet.log.faults.append(refuse)
+            fleet.write(payer, PLACE, b"k", b"?" * 2_000)
+            fleet.write(payer, PLACE, b"k", encode(foreign(fleet, text="bad" + "x" * 2_000)))
+            fleet.write(payer, PLACE, b"k", encode(foreign(fleet, text="bad", task_id="u")))
+            fleet.write(payer, PLACE, b"k", encode(foreign(fleet, task_id="v")))
+            await until(lambda: len(fleet.dead(payer)) == 3 and len(fleet.results(payer)) == 3)
+            assert [letter.headers for letter in fleet.dead(payer)] == [[], [], []]
+            assert [r.status for r in fleet.results(payer)] == ["failed", "failed", "succeeded"]
+            await until(lambda: not fleet.hosts[0].pools[0].shared.ledger.held)
+            assert set(asked.values()) == {1}
             sound(fleet)
 
     simulate(scenario)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from streams import Context, agent
+from streams.core.offsets import CompletionMap
 from streams.core.outbox import Outbox
 from streams.errors import LogError, MapUnreadable
+from streams.ids import partition_of
 from streams.ports import Committed
 from streams.testing.memory import Call
 
@@ -114,6 +118,60 @@ def test_an_unreadable_map_met_in_a_recovery_stops_its_partition_alone() -> None
             assert {h.task_id for h in handles} - answered, "none was on that partition"
             kept = fleet.log._broker.groups["pool.work"].offsets["tasks.work", spoilt]
             assert kept.metadata == "not a map", "it was written over"
+
+    simulate(scenario)
+
+
+def test_a_partition_that_was_disowned_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it has open will never be committed here: it must not count for ever."""
+    most = 40
+    monkeypatch.setattr("streams.worker.pool.HELD_MIN", most)
+    key_of = {partition_of(key.encode(), 4): key for key in map(str, range(100))}
+
+    @agent(concurrency=4)
+    async def slow(ctx: Context, seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        return seconds
+
+    fleet = Simulation(slow)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(slow, 0, key=key_of[1])
+            last = await client.submit(slow, 5, key=key_of[1])
+            await asyncio.gather(*(client.submit(slow, 50, key=key_of[0]) for _ in range(2 * most)))
+            pool = fleet.hosts[0].pools[0]
+            await until(lambda: pool.shared.ledger.held > most, 4)
+            fleet.log._broker.group("pool.slow").offsets["tasks.slow", 0] = Committed(0, "no map")
+            fleet.log.faults.append(Fails("commit", LogError("_TIMED_OUT")))
+            assert await last.result(20) == 5
+            assert list(pool.shared.stopped) == [0]
+            for partition in (1, 2, 3):
+                assert await client.ask(slow, 0, key=key_of[partition], timeout=20) == 0
+            await until(lambda: not pool.shared.ledger.held)
+            assert pool.shared.paused == {0}
+
+    simulate(scenario)
+
+
+def test_records_of_a_partition_that_was_disowned_before_its_claim_are_let_go() -> None:
+    fleet = Simulation(work)
+
+    async def scenario() -> None:
+        async with fleet as client:
+            await client.ask(work, 1)
+            pool = fleet.hosts[0].pools[0]
+            possession = pool.shared.ledger.gain(9, CompletionMap(0, 0))
+            pool.executor.deliver([(possession, fleet.log.records("tasks.work", 0))])
+            assert list(pool.executor._unclaimed) == [possession]
+            pool.shared.ledger.disown(9)
+            pool.executor.settled()
+            pool.executor.deliver([(possession, fleet.log.records("tasks.work", 0))])
+            assert not pool.executor._unclaimed
+            assert pool.executor.scheduler.queued == 0
+            pool.shared.ledger.end([9])
 
     simulate(scenario)
 

@@ -124,26 +124,6 @@ def test_what_a_handler_raises_decides(failure: BaseException, reason: str, star
     simulate(scenario)
 
 
-def test_an_error_whose_message_cannot_be_had_still_ends_its_task() -> None:
-    class Rude(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError("not telling")
-
-    @agent(retry=Retry(attempts=1))
-    async def rude(ctx: Context, text: str) -> str:
-        raise Rude
-
-    fleet = Simulation(rude)
-
-    async def scenario() -> None:
-        async with fleet as client:
-            record = await (await client.submit(rude, "x")).record(60)
-            assert record.error is not None
-            assert "RuntimeError" in record.error.message
-
-    simulate(scenario)
-
-
 def test_retry_after_waits_as_long_as_it_says() -> None:
     starts: list[float] = []
 
