@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from .found import ITSELF, WRONG_MAX, first_by
 from .kept import keep
 from .run import Outcome, simulate
 from .shrink import shrink
@@ -24,27 +25,35 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2_000, metavar="N", help="how many")
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--seed", type=int, metavar="SEED", help="replay one, with its log")
-    parser.add_argument("--first-failure", action="store_true", help="end at the first that fails")
+    parser.add_argument(
+        "--until",
+        nargs="+",
+        default=(),
+        metavar="RULE",
+        help=f"end at the first that breaks one of these, or after {WRONG_MAX} that break others",
+    )
     parser.add_argument("--json", action="store_true", help="say it as JSON on the last line")
     parser.add_argument("--keep", metavar="NAME", help="with --seed: keep what fails as a fixture")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="P")
     options = parser.parse_args()
     if options.seed is not None:
         return replay(options.seed, options.keep)
-    began, failed, count = time.monotonic(), list[Outcome](), 0
+    began, failed, found, count = time.monotonic(), list[Outcome](), None, 0
     for count, outcome in enumerate(outcomes(options.first, options.seeds, options.processes), 1):
         if outcome.problems:
             failed.append(outcome)
             print(f"seed {outcome.seed}: {outcome.problems[0]}")
-            if options.first_failure:
+            found = first_by(options.until, outcome.problems)
+            if found or (options.until and len(failed) >= WRONG_MAX):
                 break
         if count % 200 == 0:
             took_s = time.monotonic() - began
             print(f"{count:,} seeds, {len(failed)} failed, {took_s:.0f} s", file=sys.stderr)
     print(f"{count:,} seeds, {len(failed)} failed")
     if options.json:
-        first = failed[0] if failed else Outcome(-1, [], [""])
-        print(json.dumps({"seeds": count, "seed": first.seed, "problem": first.problems[0]}))
+        last = failed[-1] if failed else Outcome(-1, [], [""])
+        said = {"seeds": count, "seed": last.seed, "problem": found or last.problems[0]}
+        print(json.dumps(said | {"found": bool(found)}))
     return 1 if failed else 0
 
 
@@ -63,7 +72,7 @@ def quietly(seed: int) -> Outcome:
     try:
         return simulate(seed)
     except Exception as error:
-        return Outcome(seed, [], [f"the run itself failed: {error!r}"])
+        return Outcome(seed, [], [f"{ITSELF}: {error!r}"])
 
 
 def replay(seed: int, keep_as: str | None) -> int:

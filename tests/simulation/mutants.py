@@ -1,8 +1,10 @@
 """Planted bugs, each of which the simulation must find: a suite that cannot fail proves nothing.
 
-Each is a patch in ``planted/``, named after what it does. ``python -m tests.simulation.mutants``
-(``make mutants``) applies each to a copy of the package, runs seeds until one fails, and prints
-what gave it away.
+Each is a patch in ``planted/``, named after what it does. Lines ``Found-by: RULE`` before its
+diff say how a problem begins that it must cause (see ``found.first_by``): one that fails in another
+way, because the code has changed under it, proves nothing. ``python -m tests.simulation.mutants``
+(``make mutants``) applies each to a copy of the package, runs seeds until one breaks its rule, and
+prints what gave it away.
 """
 
 from __future__ import annotations
@@ -21,19 +23,33 @@ PLANTED = Path(__file__).parent / "planted"
 SEEDS_MAX = 2_000
 """As many as `make sim` runs."""
 TIMEOUT_S = 1_000
+FOUND_BY = "Found-by: "
 
 
 class Found(NamedTuple):
-    """What gave a planted bug away: after how many seeds, which one, and what it broke."""
+    """What gave a planted bug away: after how many seeds, which one, and what it broke.
+
+    Or if it was not ``found`` the last seed that failed by another rule (-1: none) and its problem.
+    """
 
     seeds: int
     seed: int
     problem: str
+    found: bool
 
 
 def planted() -> list[Path]:
     """The patches, by name."""
     return sorted(PLANTED.glob("*.patch"))
+
+
+def rules(patch: Path) -> list[str]:
+    """What it must be found by; ValueError if it does not say."""
+    head = patch.read_text().partition("\n--- ")[0]
+    said = [line.removeprefix(FOUND_BY) for line in head.splitlines() if line.startswith(FOUND_BY)]
+    if not said:
+        raise ValueError(f"{patch.name} has no line '{FOUND_BY}…' before its diff")
+    return said
 
 
 def plant(patch: Path, folder: Path) -> None:
@@ -45,14 +61,14 @@ def plant(patch: Path, folder: Path) -> None:
     subprocess.run(["git", "apply", str(patch)], cwd=folder, check=True)
 
 
-def hunt(patch: Path, seeds: int = SEEDS_MAX) -> Found | None:
-    """Run seeds on a package with this bug until one fails; None if none does."""
+def hunt(patch: Path, seeds: int = SEEDS_MAX) -> Found:
+    """Run seeds on a package with this bug until one breaks its rule."""
     with tempfile.TemporaryDirectory(prefix="planted-") as name:
         folder = Path(name)
         plant(patch, folder)
-        command = [sys.executable, "-P", "-m", "tests.simulation", "--first-failure", "--json"]
+        command = [sys.executable, "-P", "-m", "tests.simulation", "--json", "--seeds", str(seeds)]
         done = subprocess.run(
-            [*command, "--seeds", str(seeds)],
+            [*command, "--until", *rules(patch)],
             cwd=folder,
             env=os.environ
             | {"PYTHONPATH": os.pathsep.join([name, str(ROOT)]), "PYTHONHASHSEED": "0"},
@@ -61,8 +77,6 @@ def hunt(patch: Path, seeds: int = SEEDS_MAX) -> Found | None:
             timeout=TIMEOUT_S,
             check=False,
         )
-    if done.returncode == 0:
-        return None
     return Found(**json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -71,12 +85,13 @@ def main() -> int:
     patches, survivors = planted(), 0
     for patch in patches:
         found = hunt(patch)
-        survivors += found is None
+        survivors += not found.found
         name = patch.stem.replace("-", " ")
-        if found is None:
-            print(f"✗ {name:48}  survived {SEEDS_MAX} seeds", flush=True)
-        else:
+        if found.found:
             print(f"✓ {name:48}  seed {found.seed:<4} {found.problem[:90]}", flush=True)
+        else:
+            other = f"; seed {found.seed}: {found.problem[:90]}" if found.problem else ""
+            print(f"✗ {name:48}  survived {found.seeds} seeds{other}", flush=True)
     print(f"{len(patches) - survivors} of {len(patches)} planted bugs found")
     return 1 if survivors else 0
 

@@ -17,15 +17,20 @@ from streams.testing.crew import PARTITIONS, Member
 from streams.testing.faults import Fault
 from streams.testing.memory import Call
 from streams.testing.plans import storm
-from streams.verify import check
+from streams.verify.evidence import gather
+from streams.verify.rules import judge
 
 from . import workload
+from .outcomes import Due, Watch, compare
 
 POOLS = (workload.first.name, workload.second.name)
 WORKERS = 2
 PROGRESS_S = 60.0
 """I13: all is answered so soon after the last fault has healed."""
 LOOK_S = 0.5
+DEATHS_MAX = 24
+"""How often a task may kill its worker: seven times, and more if a storm saves it from suspicion.
+From then on it is not waited for."""
 REST_S = 3.0
 """After the last answer: what is finished is committed, and nothing is left in memory."""
 
@@ -59,14 +64,18 @@ def simulate(seed: int, plan: Sequence[Fault] | None = None) -> Outcome:
 class _Run:
     def __init__(self, outcome: Outcome) -> None:
         self._outcome = outcome
+        self._killer = workload.killer_of(outcome.seed)
         self._fleet = Fleet(
             workload.first,
             workload.second,
             workers=WORKERS,
             seed=outcome.seed,
-            faults=outcome.plan,
+            faults=[*outcome.plan, *filter(None, [self._killer])],
         )
-        self._accepted: dict[str, str] = {}
+        self._watch = Watch(outcome.plan)
+        if self._killer is not None:
+            self._killer.tell = self._watch.killed
+        self._accepted: dict[str, Due] = {}
 
     async def run(self) -> None:
         """The whole life: submit under faults, heal, wait, check, leave, check again."""
@@ -75,6 +84,7 @@ class _Run:
         loop.set_exception_handler(lambda _, context: self._note(f"loop: {context}"))
         async with fleet as client:
             fleet.log.faults.append(workload.refuse)
+            fleet.log.faults.append(self._watch)
             fleet.log.faults.append(self._count)
             await self._work(client)
             outcome.virtual_s = fleet.clock.monotonic()
@@ -86,11 +96,11 @@ class _Run:
     async def _work(self, client: Client) -> None:
         seed = self._outcome.seed
         workload.poison(self._fleet.log, self._fleet.topics, seed)
-        self._accepted = await workload.submit(client, seed)
+        self._accepted = await workload.submit(client, seed, self._killer)
         await self._fleet.calm()
         await self._heal()
-        end = self._fleet.clock.monotonic() + PROGRESS_S
-        while self._fleet.clock.monotonic() < end:
+        calm = self._fleet.clock.monotonic()
+        while self._fleet.clock.monotonic() < self._struck_last(calm) + PROGRESS_S:
             await asyncio.sleep(LOOK_S)
             await self._replace_stopped()
             if self._is_done():
@@ -98,6 +108,13 @@ class _Run:
         else:
             self._note(f"I13: not all is answered and owned {PROGRESS_S:g} s after the faults")
         await asyncio.sleep(REST_S)
+
+    def _struck_last(self, calm: float) -> float:
+        """When the last fault was over; what a task that kills does is one too."""
+        killer = self._killer
+        if killer is None or killer.deaths > DEATHS_MAX:
+            return calm
+        return max(calm, killer.last_at)
 
     async def _heal(self) -> None:
         """What an operator does: bring back what was deleted, and see that a worker is there."""
@@ -135,10 +152,13 @@ class _Run:
 
     def _verify(self) -> None:
         fleet, outcome = self._fleet, self._outcome
-        report = check(fleet.log, fleet.topics, self._accepted, pools=POOLS)
+        evidence = gather(fleet.log, fleet.topics, POOLS)
+        report = judge(evidence, {i: task.input_hash for i, task in self._accepted.items()})
         outcome.answered = report.answered
         for violation in report.violations:
             self._note(f"{violation.invariant}: {violation.where}: {violation.message}")
+        for wrong in compare(evidence, self._accepted, self._watch):
+            self._note(f"outcome: {wrong}")
 
     def _verify_release(self) -> None:
         """Everybody left in order, so every partition that was worked on says so."""
