@@ -79,6 +79,7 @@ class Gate:
         "allowance",
         "alone",
         "group",
+        "loose",
         "open",
         "ready",
         "running",
@@ -93,6 +94,8 @@ class Gate:
         """How many in quarantine are running."""
         self.group: Group | None = None
         """Whose others may run beside the one that began; None: it runs all alone."""
+        self.loose = 0
+        """Marks on record of those that no longer run: nobody starts before they are taken back."""
         self.waiting = 0
         """Those in quarantine that could run."""
         self.allowance = 0
@@ -196,6 +199,8 @@ class Scheduler(Generic[T]):
     def take(self) -> T | None:
         """A task to start now, or None; the caller must end it with ``finish`` or ``suspend``."""
         gate = self.gate
+        if gate.loose:
+            return None
         if gate.group is not None:
             return self._take_member()
         if gate.alone:

@@ -89,6 +89,8 @@ class Executor:
                 for record in () if possession.foreign else records:
                     self._admit(possession, record)
             self.dispatch()
+        if self._quarantine.settled():
+            self.on_dispatch()
         if self._unmarked and not self._draining:
             for work in [w for w in self._unmarked if may_start(w.possession)]:
                 self._unmarked.remove(work)
@@ -114,6 +116,7 @@ class Executor:
                 work.due = min(work.due, self._clock.monotonic() + GRACE_S)
                 self._due_next = min(self._due_next, work.due)
                 self._cancel(work, running, "lost")
+        self._quarantine.settled()
         self.on_dispatch()
 
     async def drain(self, timeout_s: float) -> bool:
@@ -377,7 +380,7 @@ class Executor:
             if work.cut:
                 log.warning("task %s of '%s' does not end", work.task.task_id, self._agent.name)
                 self.scheduler.disregard(work)
-                self._quarantine.left(work)
+                self._quarantine.left(work, stuck=True)
                 self.on_dispatch()
             else:
                 expired = self._clock.now_micros() >= work.task.deadline

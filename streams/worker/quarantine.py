@@ -25,6 +25,7 @@ class Quarantine:
         self._shared = shared
         self._gate = gate
         self._attempts = attempts
+        self._loose: dict[Possession, tuple[int, int]] = {}
 
     def begin(self, work: Work) -> bool:
         """Have the mark of a suspect that was taken written; it may start when it is committed.
@@ -49,21 +50,41 @@ class Quarantine:
         self._mark(work.possession, (work.offset, work.attempt))
         return True
 
-    def left(self, work: Work) -> None:
+    def left(self, work: Work, *, stuck: bool = False) -> None:
         """A suspect runs no more, or not for now: should we die, it was not this one.
 
-        A single one that has ended is taken back by the transaction that finishes it.
+        A single one that has ended is taken back by the transaction that finishes it. Until its
+        mark is taken back it is blamed for whatever runs here, so nobody starts before. One that
+        is ``stuck`` still runs, and nobody waits for it.
         """
-        mark = work.possession.running
+        possession = work.possession
+        mark = possession.running
         if not work.alone or mark is None:
             return
         offset, count = mark
+        if count and offset == work.offset and possession.marked == mark and not stuck:
+            self._hold(possession, mark)
         if count:
             over = offset == work.offset and work.attempt > count
         else:
             over = not self._gate.alone and self._gate.group is None
         if over:
-            self._mark(work.possession, None)
+            self._mark(possession, None)
+
+    def settled(self) -> bool:
+        """What is committed was learned; True if somebody may start who had to wait for it."""
+        free = [p for p, mark in self._loose.items() if _is_over(p) or p.marked != mark]
+        for possession in free:
+            del self._loose[possession]
+        self._gate.loose -= len(free)
+        return bool(free)
+
+    def _hold(self, possession: Possession, mark: tuple[int, int]) -> None:
+        if _is_over(possession):
+            return
+        self._gate.loose += possession not in self._loose
+        self._loose[possession] = mark
+        self._shared.committer.set()
 
     def _last_beside(self, work: Work) -> int:
         """The last offset of the suspects that may run together with this one."""
@@ -79,6 +100,10 @@ class Quarantine:
         with self._shared.lock:
             possession.running = mark
         self._shared.committer.set()
+
+
+def _is_over(possession: Possession) -> bool:
+    return possession.ended or possession.foreign
 
 
 def is_suspect(possession: Possession, offset: int) -> bool:

@@ -161,7 +161,8 @@ def _wrong(due: Due, ended: Ended, alone: Alone) -> str:
     end = End(ended.status, ended.reason, ended.attempt, ended.cost_micros)
     allowed = due.ends(alone)
     if end not in allowed:
-        return f"{end}, not " + (" or ".join(map(str, sorted(allowed))) or "by killed_worker")
+        ways = " or ".join(map(str, sorted(allowed)))
+        return f"{end}, not {ways or 'before it ran alone so often'}"
     if due.deadline is None:
         return ""
     late = ended.finished_at - due.deadline

@@ -324,6 +324,22 @@ def test_others_have_a_turn_after_a_row_of_suspects() -> None:
     assert turns == [*[True] * ROW_MAX, *[False] * ROW_MAX, True, False]
 
 
+def test_nobody_starts_while_a_mark_of_what_has_ended_is_on_record() -> None:
+    gate = Gate()
+    one, other = scheduler(2, gate), scheduler(2, gate)
+    one.add(Item(None, Lanes(), alone=True))
+    ended = one.take()
+    assert ended is not None
+    gate.loose = 1
+    one.finish(ended)
+    one.add(Item(None, Lanes()))
+    other.add(Item(None, Lanes(), alone=True))
+    assert one.take() is None, "its death would be blamed on the one that has ended"
+    assert other.take() is None
+    gate.loose = 0
+    assert other.take() is not None
+
+
 def test_suspects_below_a_bound_run_together_those_behind_them_in_a_lane_too() -> None:
     gate, lanes = Gate(), Lanes()
     tested = scheduler(3, gate)
