@@ -337,7 +337,7 @@ def test_nobody_starts_while_a_mark_of_what_has_ended_is_on_record() -> None:
     assert one.take() is None, "its death would be blamed on the one that has ended"
     assert other.take() is None
     gate.loose = 0
-    assert other.take() is not None
+    assert one.take() is not None
 
 
 def test_suspects_below_a_bound_run_together_those_behind_them_in_a_lane_too() -> None:
