@@ -22,12 +22,14 @@ End = tuple[Status, str]
 SUCCEEDS: End = ("succeeded", "")
 EXPIRES: End = ("expired", "deadline")
 KILLS: End = ("failed", "killed_worker")
-MUST: Mapping[str, End] = {
-    "gives-up": ("failed", "permanent_error"),
-    f"fails-{FOR_EVER}": ("failed", "attempts_exhausted"),
-    "leak": KILLS,
-    "exit": KILLS,
-    "segfault": KILLS,
+MUST: Mapping[str, Sequence[End]] = {
+    "gives-up": [("failed", "permanent_error")],
+    f"fails-{FOR_EVER}": [("failed", "attempts_exhausted")],
+    "leak": [KILLS],
+    "exit": [KILLS],
+    "segfault": [KILLS],
+    # Its worker stands still until it may own nothing any more: in time, or again and again.
+    "seize": [SUCCEEDS, KILLS],
 }
 """By nature; what is not here succeeds."""
 MAY_EXPIRE = "+short"
@@ -56,9 +58,10 @@ def outcomes(
         short = MAY_EXPIRE in natures.get(task.parent_task_id or task_id, "")
         if short and found == EXPIRES and ended.finished_at >= task.deadline:
             continue
-        must = MUST.get(nature, SUCCEEDS)
-        if found != must:
-            yield Violation("I3", f"is '{nature}' and {_said(found)}, not {_said(must)}", task_id)
+        must = MUST.get(nature, [SUCCEEDS])
+        if found not in must:
+            wanted = " or ".join(map(_said, must))
+            yield Violation("I3", f"is '{nature}' and {_said(found)}, not {wanted}", task_id)
         elif (wrong := _wrong_charges(ended, charges[ended.agent])) is not None:
             yield Violation("I3", f"is '{nature}' and {wrong}", task_id)
 

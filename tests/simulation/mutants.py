@@ -2,9 +2,10 @@
 
 Each is a patch in ``planted/``, named after what it does. Lines ``Found-by: RULE`` before its
 diff say how a problem begins that it must cause (see ``found.first_by``): one that fails in another
-way, because the code has changed under it, proves nothing. ``python -m tests.simulation.mutants``
-(``make mutants``) applies each to a copy of the package, runs seeds until one breaks its rule, and
-prints what gave it away.
+way, because the code has changed under it, proves nothing. ``Found-at: SEED`` is where it was found
+last: hunting begins there, and comes to the seeds before it afterwards. ``make mutants`` (``python
+-m tests.simulation.mutants``) applies each to a copy of the package, runs seeds until one breaks
+its rule, and prints what gave it away.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PLANTED = Path(__file__).parent / "planted"
 SEEDS_MAX = 2_000
 """As many as `make sim` runs."""
 TIMEOUT_S = 1_000
-FOUND_BY = "Found-by: "
+FOUND_BY, FOUND_AT = "Found-by: ", "Found-at: "
 
 
 class Found(NamedTuple):
@@ -45,11 +46,20 @@ def planted() -> list[Path]:
 
 def rules(patch: Path) -> list[str]:
     """What it must be found by; ValueError if it does not say."""
-    head = patch.read_text().partition("\n--- ")[0]
-    said = [line.removeprefix(FOUND_BY) for line in head.splitlines() if line.startswith(FOUND_BY)]
+    said = _said(patch, FOUND_BY)
     if not said:
         raise ValueError(f"{patch.name} has no line '{FOUND_BY}…' before its diff")
     return said
+
+
+def begin(patch: Path) -> int:
+    """The seed at which hunting for it begins."""
+    return next(map(int, _said(patch, FOUND_AT)), 0)
+
+
+def _said(patch: Path, word: str) -> list[str]:
+    head = patch.read_text().partition("\n--- ")[0]
+    return [line.removeprefix(word) for line in head.splitlines() if line.startswith(word)]
 
 
 def plant(patch: Path, folder: Path) -> None:
@@ -63,12 +73,21 @@ def plant(patch: Path, folder: Path) -> None:
 
 def hunt(patch: Path, seeds: int = SEEDS_MAX) -> Found:
     """Run seeds on a package with this bug until one breaks its rule."""
+    first = min(begin(patch), seeds)
+    later = _hunt(patch, first, seeds - first)
+    if later.found or not first:
+        return later
+    return _hunt(patch, 0, first)
+
+
+def _hunt(patch: Path, first: int, seeds: int) -> Found:
     with tempfile.TemporaryDirectory(prefix="planted-") as name:
         folder = Path(name)
         plant(patch, folder)
-        command = [sys.executable, "-P", "-m", "tests.simulation", "--json", "--seeds", str(seeds)]
+        command = [sys.executable, "-P", "-m", "tests.simulation", "--json"]
+        command += ["--first", str(first), "--seeds", str(seeds), "--until", *rules(patch)]
         done = subprocess.run(
-            [*command, "--until", *rules(patch)],
+            command,
             cwd=folder,
             env=os.environ
             | {"PYTHONPATH": os.pathsep.join([name, str(ROOT)]), "PYTHONHASHSEED": "0"},

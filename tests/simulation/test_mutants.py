@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .found import first_by
-from .mutants import PLANTED, hunt, plant, planted, rules
+from .mutants import PLANTED, begin, hunt, plant, planted, rules
 
 BUGS_MIN = 17
 DIED = "worker slot-0 ended: the committer died: AttributeError('gone')"
@@ -28,6 +28,16 @@ def test_a_planted_bug_is_found() -> None:
     found = hunt(PLANTED / "commit-before-the-handler-ends.patch", seeds=50)
     assert found.found
     assert found.problem.startswith("I1:")
+
+
+def test_hunting_begins_where_a_bug_was_found_and_comes_to_all_seeds(tmp_path: Path) -> None:
+    source = PLANTED / "commit-before-the-handler-ends.patch"
+    patch = tmp_path / source.name
+    patch.write_text("Found-at: 7\n" + source.read_text())
+    found = hunt(patch, seeds=50)
+    assert (begin(patch), found.found) == (7, True)
+    assert found.seed >= begin(patch)
+    assert hunt(patch, seeds=7).seed < begin(patch)
 
 
 def test_only_a_problem_of_its_own_rule_finds_a_bug() -> None:

@@ -47,6 +47,8 @@ def test_each_task_ends_as_it_is_told_to() -> None:
     assert not wrong("fails-99", evidence("failed", "attempts_exhausted", 21, 3))
     assert not wrong("gives-up", evidence("failed", "permanent_error", 7, 1))
     assert not wrong("exit", evidence("failed", "killed_worker", 0, 3))
+    assert not wrong("seize", evidence("failed", "killed_worker", 0, 3))
+    assert not wrong("seize", evidence("succeeded", "", 7, 1))
 
 
 def test_an_innocent_that_is_convicted_is_found() -> None:
