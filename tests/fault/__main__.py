@@ -117,7 +117,13 @@ def main() -> int:
     # The workers are ended on the way out, also when somebody ends this.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if asked.render:
-        _write(json.loads((ROOT / RESULTS).read_text()))
+        recorded = json.loads((ROOT / RESULTS).read_text())
+        if not all("missed" in storm for storm in recorded["storms"]):
+            sys.exit(
+                f"error: {RESULTS} is of an older verdict, which checked less than the page says\n"
+                "hint: record anew, with --record"
+            )
+        _write(recorded)
         return 0
     _check_names(asked.only)
     chosen = [
