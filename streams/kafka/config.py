@@ -28,15 +28,16 @@ _COMMON: Config = {
     # its partitions from being read for a minute, while the member's heartbeats go on elsewhere.
     "socket.timeout.ms": 10_000,
 }
+# Prefetched records cost memory, which its allocator keeps, and ``pause`` throws them away: few of
+# them. The client would hold 64 MiB, and look for room once a second.
 _CONSUMER: Config = {
     "fetch.wait.max.ms": 20,
     "fetch.queue.backoff.ms": 5,
     "fetch.error.backoff.ms": 50,
-}
-# Prefetched records cost memory and are thrown away by ``pause``: few of them.
-_GROUP: Config = {
     "queued.min.messages": 2_000,
     "queued.max.messages.kbytes": 4_096,
+}
+_GROUP: Config = {
     "session.timeout.ms": SESSION_TIMEOUT_MS,
     "heartbeat.interval.ms": 300,
 }
@@ -97,6 +98,7 @@ def group_consumer(
 def offsets_reader(settings: Config, group: str, stable: bool) -> Config:
     """A consumer that only asks what its group has committed, with an admin's settings."""
     return {
+        **_CONSUMER,
         **settings,
         **_READ_COMMITTED,
         "group.id": group,

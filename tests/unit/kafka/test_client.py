@@ -126,6 +126,22 @@ def test_an_answer_that_is_lost_is_given_up_within_seconds() -> None:
     assert own["socket.timeout.ms"] == "7000"
 
 
+def test_a_consumer_of_any_kind_holds_few_records_that_nobody_took() -> None:
+    from streams.kafka import config
+
+    own = {"queued.min.messages": "7"}
+    for properties, least in (({}, 2_000), (own, "7")):
+        admin = config.admin(NOBODY, properties)
+        for made in (
+            config.group_consumer(NOBODY, properties, "g", "c", None),
+            config.reader(NOBODY, properties),
+            config.offsets_reader(admin, "g", stable=True),
+        ):
+            assert made["queued.max.messages.kbytes"] == 4_096
+            assert made["fetch.queue.backoff.ms"] == 5
+            assert made["queued.min.messages"] == least
+
+
 class Closing:
     """A client in the last moments of its close: its callbacks still come."""
 
