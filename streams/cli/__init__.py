@@ -59,11 +59,21 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in NOUNS | ALIASES and (
-            close := difflib.get_close_matches(args[0], NOUNS, 1)
-        ):
-            ctx.fail(f"No such command '{args[0]}'. Did you mean '{close[0]}'?")
+        if args[0] not in NOUNS | ALIASES and (meant := self._meant(ctx, args[0])):
+            near = " or ".join(f"'{name}'" for name in meant)
+            ctx.fail(f"No such command '{args[0]}'. Did you mean {near}?")
         return super().resolve_command(ctx, args)
+
+    def _meant(self, ctx: click.Context, name: str) -> list[str]:
+        """The noun that is spelt like it, or the nouns of which it is a verb."""
+        if close := difflib.get_close_matches(name, NOUNS, 1):
+            return close
+        groups = {noun: self.get_command(ctx, noun) for noun in NOUNS}
+        return [
+            f"{noun} {name}"
+            for noun, group in groups.items()
+            if isinstance(group, click.Group) and name in group.commands
+        ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -203,7 +203,7 @@ class Client:
         since = max(0, (task_time_ms(task_id) or 0) - SKEW_MS)
         admin = self._log.admin()
         offsets = await self._runner.call(lambda: admin.offsets_at(results.name, partitions, since))
-        awaited = self._follower.await_result(task_id)
+        awaited = self._follower.await_result(task_id, results.name)
         self._follower.rewind({(results.name, p): o for p, o in offsets.items()})
         return Handle(agent.name, task_id, "", awaited, agent.parse_output)
 
@@ -250,7 +250,7 @@ class Client:
         results = topic_card(card, "results").name
         if not self._follower.follows(results, partition):
             await self._follow(card)
-        awaited = self._follower.await_result(task.task_id)
+        awaited = self._follower.await_result(task.task_id, results)
         headers = self._tracer.headers() if self._tracer is not None else None
         confirmed = await self._deliverer.produce(topic, partition, key, value, headers)
         return awaited, confirmed
@@ -273,8 +273,8 @@ class Client:
     async def _submit_once(
         self, card: AgentCard, task: Task, parse: Callable[[bytes], Any]
     ) -> Handle[Any]:
-        awaited = self._follower.await_result(task.task_id)
         results = topic_card(card, "results").name
+        awaited = self._follower.await_result(task.task_id, results)
         headers = self._tracer.headers() if self._tracer is not None else None
         record = Outgoing(*outgoing(card, task, encode(task)), headers)
         if not self._follower.follows(results, record.partition):

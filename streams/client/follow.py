@@ -21,16 +21,25 @@ POLL_S = 0.05
 BATCH_MAX = 2_000
 AGAIN_S = 0.5
 OFFSET_GONE = "_AUTO_OFFSET_RESET"
+DENIED = "TOPIC_AUTHORIZATION_FAILED"
 
 
 class Awaited:
     """Someone waits for the result of one task; dropped when nobody holds it any more."""
 
-    __slots__ = ("__weakref__", "future", "task_id")
+    __slots__ = ("__weakref__", "future", "task_id", "topic")
 
-    def __init__(self, task_id: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, task_id: str, topic: str, loop: asyncio.AbstractEventLoop) -> None:
         self.task_id = task_id
+        self.topic = topic
+        """Where its result comes."""
         self.future: asyncio.Future[Result[bytes]] = loop.create_future()
+
+    def give_up(self, why: StreamsError) -> None:
+        """It does not come: whoever waits, now or later, is told why."""
+        if not self.future.done():
+            self.future.set_exception(why)
+            self.future.exception()  # seen: nobody may wait for this one
 
 
 class Follower:
@@ -47,6 +56,10 @@ class Follower:
         self._assigned: dict[TopicPartition, int] = {}
         self._again: set[TopicPartition] = set()
         """To be read once more, also from the offset where reading began before."""
+        self._denied: set[str] = set()
+        """Topics that could not be read when they were asked for last."""
+        self._failure: StreamsError | None = None
+        """What ended ``run`` before it was stopped."""
         self._stopping = False
 
     def follows(self, topic: str, partition: int) -> bool:
@@ -66,19 +79,29 @@ class Follower:
                 self._wanted[where] = min(offset, self._wanted.get(where, offset))
                 self._again.add(where)
 
-    def await_result(self, task_id: str) -> Awaited:
-        """Register for the result of a task; call it before the task is produced."""
+    def await_result(self, task_id: str, topic: str) -> Awaited:
+        """Register for the result of a task in this topic; call it before the task is produced."""
         awaited = self._awaited.get(task_id)
         if awaited is None:
-            awaited = self._awaited[task_id] = Awaited(task_id, self._loop)
+            awaited = self._awaited[task_id] = Awaited(task_id, topic, self._loop)
+            if self._failure is not None:
+                awaited.give_up(self._failure)
+            elif topic in self._denied:
+                self._ask_again(topic)
         return awaited
+
+    def _ask_again(self, topic: str) -> None:
+        """Whether the topic may be read by now: if not, that is said again."""
+        with self._lock:
+            self._denied.discard(topic)
+            self._again.update(where for where in self._wanted if where[0] == topic)
 
     def stop(self) -> None:
         self._stopping = True
         self._again_soon.set()
 
     def run(self) -> Stepper:
-        """Read until stopped."""
+        """Read until stopped; if it ends before, so does everybody's waiting."""
         try:
             while not self._stopping:
                 self._assign()
@@ -90,6 +113,10 @@ class Follower:
                 if found:
                     self._loop.call_soon_threadsafe(self._resolve, found)
                 yield None
+        except Exception as error:
+            self._failure = StreamsError(f"the reader died: {error!r}", hint="this is a bug")
+            self._give_up(self._failure)
+            raise
         finally:
             self._reader.close()
 
@@ -111,6 +138,10 @@ class Follower:
         and who awaits one would wait for ever.
         """
         topic, partition = error.topic, error.partition
+        if error.kind == DENIED and topic is not None:
+            # Said once, then silence: waiting would not help.
+            self._denied.add(topic)
+            self._give_up(error, topic)
         if error.kind != OFFSET_GONE or topic is None or partition is None:
             log.info("following results: %s", error)
             return
@@ -147,6 +178,17 @@ class Follower:
             else:
                 found.append(result)
         return found
+
+    def _give_up(self, why: StreamsError, topic: str | None = None) -> None:
+        """End the waiting for results of a topic, or for all of them."""
+
+        def tell() -> None:
+            for awaited in list(self._awaited.values()):
+                if topic is None or awaited.topic == topic:
+                    awaited.give_up(why)
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(tell)
 
     def _resolve(self, results: list[Result[bytes]]) -> None:
         for result in results:

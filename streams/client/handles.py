@@ -122,7 +122,7 @@ class Batch(Generic[Out]):
 
     def _ended(self, future: asyncio.Future[Result[bytes]]) -> None:
         if not future.cancelled():
-            self._queue.put_nowait(future.result())
+            self._queue.put_nowait(future.exception() or future.result())
 
 
 class _Fed(Exception):

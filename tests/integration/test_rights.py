@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from streams import Agent, Client, TaskFailed, Worker
 from streams.avro import own_schemas
 from streams.catalog import Catalog
 from streams.clock import SystemClock
-from streams.errors import StreamsError, TopicMissing
+from streams.errors import LogError, StreamsError, TopicMissing
 from streams.kafka.log import KafkaLog
 from streams.loader import load
 from streams.provision import apply, plan
@@ -209,6 +210,39 @@ def test_a_client_without_one_of_its_rights_says_which(at: Deployment, number: i
     with pytest.raises(StreamsError) as caught:
         asyncio.run(run())
     names(missing, caught.value.message)
+
+
+def test_who_may_not_read_results_is_told_so_and_not_left_waiting(at: Deployment) -> None:
+    results = at.topics.results("asker")
+    reading = Right("READ", "topic", results)
+    at.allow(CLIENT, client_rights(at.topics, "asker"))
+    at.take(CLIENT, reading)
+    # Reading includes it. Without it nothing could be submitted.
+    at.allow(CLIENT, [Right("DESCRIBE", "topic", results)])
+
+    async def run() -> None:
+        async with (
+            Worker(list(AGENTS.values()), settings=at.settings(ADMIN)),
+            Client(settings=at.settings(CLIENT)) as client,
+        ):
+            for _ in range(2):
+                handle = await client.submit(ASKER, "Ada")
+                with pytest.raises(LogError) as caught:
+                    await handle.result(PATIENCE_S)
+                names(reading, caught.value.message)
+            batch = await client.submit_many(ASKER, ["Bob"])
+            async with asyncio.timeout(PATIENCE_S):
+                with pytest.raises(LogError, match="READ on topic"):
+                    async for _ in batch:
+                        pass
+            at.allow(CLIENT, [reading])
+            async with asyncio.timeout(PATIENCE_S):
+                while True:  # brokers hear of a right one after the other
+                    with suppress(LogError):
+                        await (await client.submit(ASKER, "Ada")).result()
+                        return
+
+    asyncio.run(run())
 
 
 def test_who_may_write_to_no_topic_at_all_is_told_of_the_first_that_is_needed(

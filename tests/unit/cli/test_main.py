@@ -112,6 +112,8 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
     [
         (["task", "submit"], "error[E0001]: Missing argument 'AGENT'.\nhint: streams task submit"),
         (["topik"], "error[E0001]: No such command 'topik'. Did you mean 'topic'?\n"),
+        (["submit"], "error[E0001]: No such command 'submit'. Did you mean 'task submit'?\n"),
+        (["up"], "error[E0001]: No such command 'up'. Did you mean 'kafka up'?\n"),
         (["kafka", "up", "--port", "x"], "error[E0001]: Invalid value for '--port'"),
     ],
 )
