@@ -27,17 +27,19 @@ DENIED = "TOPIC_AUTHORIZATION_FAILED"
 class Awaited:
     """Someone waits for the result of one task; dropped when nobody holds it any more."""
 
-    __slots__ = ("__weakref__", "future", "task_id", "topic")
+    __slots__ = ("__weakref__", "future", "given_up", "task_id", "topic")
 
     def __init__(self, task_id: str, topic: str, loop: asyncio.AbstractEventLoop) -> None:
         self.task_id = task_id
         self.topic = topic
         """Where its result comes."""
         self.future: asyncio.Future[Result[bytes]] = loop.create_future()
+        self.given_up = False
 
     def give_up(self, why: StreamsError) -> None:
         """It does not come: whoever waits, now or later, is told why."""
         if not self.future.done():
+            self.given_up = True
             self.future.set_exception(why)
             self.future.exception()  # seen: nobody may wait for this one
 
@@ -82,7 +84,7 @@ class Follower:
     def await_result(self, task_id: str, topic: str) -> Awaited:
         """Register for the result of a task in this topic; call it before the task is produced."""
         awaited = self._awaited.get(task_id)
-        if awaited is None:
+        if awaited is None or awaited.given_up:
             awaited = self._awaited[task_id] = Awaited(task_id, topic, self._loop)
             if self._failure is not None:
                 awaited.give_up(self._failure)

@@ -49,7 +49,10 @@ class Handle(Generic[Out]):
         return self._run_id or (future.result().run_id if ended else "")
 
     async def result(self, timeout: Duration | None = None) -> Out:
-        """The output. TaskFailed, TaskCancelled or TaskExpired if there is none; WaitTimeout."""
+        """The output. TaskFailed, TaskCancelled or TaskExpired if there is none; WaitTimeout.
+
+        StreamsError names the right that is missing if results may not be read.
+        """
         return output_of(await self.record(timeout))
 
     async def record(self, timeout: Duration | None = None) -> Result[Out]:

@@ -237,10 +237,12 @@ def test_who_may_not_read_results_is_told_so_and_not_left_waiting(at: Deployment
                         pass
             at.allow(CLIENT, [reading])
             async with asyncio.timeout(PATIENCE_S):
-                while True:  # brokers hear of a right one after the other
+                while True:  # brokers hear of a right some time after it was given
                     with suppress(LogError):
                         await (await client.submit(ASKER, "Ada")).result()
-                        return
+                        break
+                # Also of a task whose handle is held, and was given up.
+                assert await (await client.handle(ASKER, handle.task_id)).result()
 
     asyncio.run(run())
 
