@@ -114,8 +114,8 @@ def say(line: str) -> None:
 
 def main() -> int:
     asked = _arguments()
-    # The workers are ended on the way out, also when somebody ends this.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     if asked.render:
         recorded = json.loads((ROOT / RESULTS).read_text())
         if not all("missed" in storm for storm in recorded["storms"]):
@@ -167,6 +167,13 @@ def _check_names(only: Sequence[str]) -> None:
             f"error: --only {' '.join(unknown)}: no such kind or scenario\n"
             f"hint: there are {', '.join(sorted(known))}"
         )
+
+
+def _leave(number: int, _: object) -> None:
+    """End, and the workers on the way out: a second signal must not cut that short."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _short(run: Run, chosen: Sequence[Fault], asked: argparse.Namespace) -> None:
